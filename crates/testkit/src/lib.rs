@@ -1,0 +1,6 @@
+//! Test tools of the workspace: what more than one package's tests need. Not published, and no part of what users build.
+//!
+//! Everything here may panic with a sentence: the caller is a test, a fuzz target or a benchmark.
+
+pub mod faultproxy;
+pub mod sshd;
