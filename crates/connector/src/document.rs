@@ -1,0 +1,306 @@
+//! Documents: a body and its properties, and the promise that somebody took it over.
+//!
+//! Not files of either side: a body may lie on disk, in memory, or still be on its way.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use base64ct::{Base64, Encoding};
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Result};
+
+/// A body and its properties.
+#[derive(Debug, Default)]
+pub struct Document {
+    /// The content.
+    pub body: Body,
+    /// Names and directories that stand above the operation's, and whatever else it carries.
+    pub properties: Properties,
+    /// Told once the document is durably where it is to go; whoever made the document waits for it.
+    pub delivery: Option<Delivery>,
+}
+
+/// Where a document's content is.
+#[derive(Default)]
+pub enum Body {
+    /// There is none, which is not the same as a file of no bytes: nothing can be sent.
+    #[default]
+    Absent,
+    /// A local file. Can be read again after a lost connection.
+    File(PathBuf),
+    /// Bytes in memory. Can be read again after a lost connection.
+    Bytes(Bytes),
+    /// Chunks on their way. Complete only when the stream ended without an error.
+    Stream(BodyStream),
+}
+
+/// Chunks of a body in order.
+pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("Absent"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream(..)"),
+        }
+    }
+}
+
+impl Document {
+    /// A document without a body, as the first step of a process receives it.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// A document whose body is a local file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            body: Body::File(path.into()),
+            ..Self::default()
+        }
+    }
+
+    /// A document whose body is in memory.
+    pub fn bytes(body: impl Into<Bytes>) -> Self {
+        Self {
+            body: Body::Bytes(body.into()),
+            ..Self::default()
+        }
+    }
+
+    /// The same with one more property.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Bytes>) -> Self {
+        self.properties.set(name, value);
+        self
+    }
+}
+
+/// The right to say, once, that a document is durably delivered.
+///
+/// Dropped, it says that the document was not delivered: its source stays.
+#[derive(Debug)]
+#[must_use = "a delivery that is dropped says that the document was not delivered"]
+pub struct Delivery(oneshot::Sender<()>);
+
+impl Delivery {
+    /// A delivery, and what its maker waits on.
+    pub fn pair() -> (Self, Delivered) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), Delivered(receiver))
+    }
+
+    /// The document is durably where it is to go; its source may be deleted.
+    pub fn confirm(self) {
+        // Whoever made the document may be gone: then nothing will be deleted, and that is safe.
+        let _ = self.0.send(());
+    }
+}
+
+/// Waits for the [`Delivery`] of one document.
+#[derive(Debug)]
+pub struct Delivered(oneshot::Receiver<()>);
+
+impl Delivered {
+    /// Whether it was delivered; `false` once the [`Delivery`] was dropped.
+    pub async fn wait(self) -> bool {
+        self.0.await.is_ok()
+    }
+}
+
+/// Names and their values: bytes, mostly text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Properties(BTreeMap<String, Bytes>);
+
+/// Names that are understood as another. The left ones come from the product that this one
+/// replaces.
+const ALIASES: &[(&str, &str)] = &[
+    ("connector.track.sftp.filename", "filename"),
+    ("connector.track.sftp.host", "host"),
+    ("connector.track.sftp.movetodirectory", "move-to-directory"),
+    ("connector.track.sftp.port", "port"),
+    ("connector.track.sftp.remotedirectory", "remote-directory"),
+    ("connector.dynamic.sftp.filename", "filename"),
+    (
+        "connector.dynamic.sftp.movetodirectory",
+        "move-to-directory",
+    ),
+    ("connector.dynamic.sftp.remotedirectory", "remote-directory"),
+];
+
+impl Properties {
+    /// Sets a property; an alias sets what it stands for.
+    pub fn set(&mut self, name: &str, value: impl Into<Bytes>) {
+        self.0.insert(canonical(name).to_owned(), value.into());
+    }
+
+    /// Takes over those of `other` that are not set here: the first value wins.
+    pub fn merge(&mut self, other: &Self) {
+        for (name, value) in &other.0 {
+            self.0.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+
+    /// The value of a property, under its name or an alias.
+    pub fn get(&self, name: &str) -> Option<&Bytes> {
+        self.0.get(canonical(name))
+    }
+
+    /// The value as text, when it is UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.get(name)?).ok()
+    }
+
+    /// A name or directory: trimmed, unset when blank, and read from `NAME-base64` where `NAME`
+    /// itself could not be written as text.
+    ///
+    /// # Errors
+    /// `configuration` when `NAME-base64` is no base64.
+    pub fn setting(&self, name: &str) -> Result<Option<Bytes>> {
+        let encoded = format!("{}-base64", canonical(name));
+        if let Some(value) = self.get(&encoded).and_then(|value| set(value)) {
+            let text = std::str::from_utf8(value).ok();
+            return match text.and_then(|text| Base64::decode_vec(text).ok()) {
+                Some(value) => Ok(Some(value.into())),
+                None => Err(
+                    Error::configuration(format!("the property {encoded} is no base64"))
+                        .with_hint(format!("set {} as text instead", canonical(name))),
+                ),
+            };
+        }
+        Ok(self
+            .get(name)
+            .and_then(|value| Some(value.slice_ref(set(value)?))))
+    }
+
+    /// All names and values in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A value without white space around it; `None` when nothing is left.
+pub(crate) fn set(value: &[u8]) -> Option<&[u8]> {
+    let value = value.trim_ascii();
+    (!value.is_empty()).then_some(value)
+}
+
+fn canonical(name: &str) -> &str {
+    ALIASES
+        .iter()
+        .find_map(|&(alias, name_of)| (alias == name).then_some(name_of))
+        .unwrap_or(name)
+}
+
+impl serde::Serialize for Properties {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(None)?;
+        self.entries_into(&mut map)?;
+        map.end()
+    }
+}
+
+impl Properties {
+    /// Writes the entries into a JSON object: numbers as numbers, and beside what is not UTF-8 the
+    /// exact bytes as base64.
+    pub(crate) fn entries_into<M: serde::ser::SerializeMap>(
+        &self,
+        map: &mut M,
+    ) -> Result<(), M::Error> {
+        for (name, value) in &self.0 {
+            let Ok(text) = std::str::from_utf8(value) else {
+                map.serialize_entry(name, &String::from_utf8_lossy(value))?;
+                map.serialize_entry(&format!("{name}-base64"), &Base64::encode_string(value))?;
+                continue;
+            };
+            match text.parse::<u64>() {
+                Ok(number) if NUMBERS.contains(&name.as_str()) => {
+                    map.serialize_entry(name, &number)?;
+                }
+                _ => map.serialize_entry(name, text)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Properties whose values are numbers.
+const NUMBERS: &[&str] = &["size", "port", "bytes-per-second"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_sets_and_reads_what_it_stands_for() {
+        let mut properties = Properties::default();
+        properties.set("connector.dynamic.sftp.filename", "a.txt");
+        assert_eq!(properties.text("filename"), Some("a.txt"));
+        assert_eq!(
+            properties.text("connector.track.sftp.filename"),
+            Some("a.txt")
+        );
+    }
+
+    #[test]
+    fn blank_is_unset_and_values_are_trimmed() {
+        let mut properties = Properties::default();
+        properties.set("remote-directory", "  \t");
+        assert_eq!(properties.setting("remote-directory").unwrap(), None);
+        properties.set("remote-directory", " in/x ");
+        assert_eq!(
+            properties.setting("remote-directory").unwrap().unwrap(),
+            "in/x"
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_not_text_goes_through_json_and_back() {
+        let mut properties = Properties::default();
+        properties.set("filename", &b"a\xffb"[..]);
+        let json: serde_json::Value = serde_json::to_value(&properties).unwrap();
+        assert_eq!(json["filename"], "a\u{fffd}b");
+        let mut back = Properties::default();
+        back.set("filename", json["filename"].as_str().unwrap().to_owned());
+        let encoded = json["filename-base64"].as_str().unwrap().to_owned();
+        back.set("filename-base64", encoded);
+        assert_eq!(back.setting("filename").unwrap().unwrap(), &b"a\xffb"[..]);
+        back.set("filename-base64", "?");
+        assert!(back.setting("filename").is_err());
+    }
+
+    #[test]
+    fn the_first_documents_value_wins() {
+        let mut first = Properties::default();
+        first.set("region", "north");
+        let mut second = Properties::default();
+        second.set("region", "south");
+        second.set("kind", "order");
+        first.merge(&second);
+        assert_eq!(first.text("region"), Some("north"));
+        assert_eq!(first.text("kind"), Some("order"));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_delivery_is_not_delivered() {
+        let (delivery, delivered) = Delivery::pair();
+        drop(delivery);
+        assert!(!delivered.wait().await);
+        let (delivery, delivered) = Delivery::pair();
+        delivery.confirm();
+        assert!(delivered.wait().await);
+    }
+}

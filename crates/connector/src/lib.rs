@@ -1,0 +1,27 @@
+//! A file connector: reusable connections and operations over documents.
+//!
+//! A [`Connection`](connection::Connection) says where and who, an
+//! [`Operation`](operation::Operation) what to do there; both are plain data. A
+//! [`Document`](document::Document) is a body and its properties, an
+//! [`Outcome`](outcome::Outcome) what became of one.
+//!
+//! Nothing in this crate knows SSH: everything goes through the traits of [`remote`], of which
+//! [`mem`] is an implementation for tests.
+
+pub mod connection;
+pub mod document;
+pub mod error;
+mod filter;
+mod names;
+pub mod operation;
+pub mod outcome;
+mod path;
+pub mod progress;
+pub mod remote;
+mod secret;
+mod units;
+
+pub use error::{Class, Error, Result};
+pub use filter::{DotRule, NameFilter};
+pub use names::{is_base_name, is_ours};
+pub use path::printable;

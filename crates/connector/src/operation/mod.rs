@@ -1,0 +1,186 @@
+//! What to do at the far side, as plain data: an action and its options.
+//!
+//! Not how: nothing here talks to a server. Every key is kebab-case and is also the name of a
+//! command-line flag. One function, [`Operation::validate`], says which combinations cannot be
+//! carried out.
+
+mod get;
+mod list;
+mod send;
+
+use serde::{Deserialize, Serialize};
+
+pub use get::{After, AfterFailure, Get, GetAction, LocalIfExists, MoveCollision, Sort, Symlinks};
+pub use list::List;
+pub use send::{IfExists, Permissions, Send, TargetSymlinks, Verify};
+
+use crate::document::Properties;
+use crate::error::Result;
+
+/// What to do there. Reusable; plain data. In a configuration `action` tells which it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Tagged", into = "Tagged")]
+pub enum Operation {
+    /// Fetches files, and then leaves, deletes or moves them.
+    Get(Get),
+    /// Sends documents.
+    Send(Send),
+    /// Says what is in a directory.
+    List(List),
+}
+
+impl Operation {
+    /// Reports what cannot be carried out, given the properties that documents bring along.
+    ///
+    /// # Errors
+    /// `configuration`: one line, with the remedy as its hint.
+    pub fn validate(&self, properties: &Properties) -> Result<()> {
+        match self {
+            Self::Get(get) => get.validate(properties),
+            Self::Send(send) => send.validate(properties),
+            Self::List(list) => list.validate(),
+        }
+    }
+}
+
+/// The form that a configuration has: `action` names the operation and, of Get, what follows it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+enum Tagged {
+    Get(Get),
+    GetAndDelete(Get),
+    GetAndMove(Get),
+    Send(Send),
+    List(List),
+}
+
+impl From<Tagged> for Operation {
+    fn from(tagged: Tagged) -> Self {
+        let (action, get) = match tagged {
+            Tagged::Get(get) => (GetAction::Get, get),
+            Tagged::GetAndDelete(get) => (GetAction::GetAndDelete, get),
+            Tagged::GetAndMove(get) => (GetAction::GetAndMove, get),
+            Tagged::Send(send) => return Self::Send(send),
+            Tagged::List(list) => return Self::List(list),
+        };
+        Self::Get(Get { action, ..get })
+    }
+}
+
+impl From<Operation> for Tagged {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Get(get) => match get.action {
+                GetAction::Get => Self::Get(get),
+                GetAction::GetAndDelete => Self::GetAndDelete(get),
+                GetAction::GetAndMove => Self::GetAndMove(get),
+            },
+            Operation::Send(send) => Self::Send(send),
+            Operation::List(list) => Self::List(list),
+        }
+    }
+}
+
+/// An option whose values are a few words: the words are those of configurations, flags and JSON.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident ($what:literal) {
+        $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+        pub enum $name {
+            $($(#[$variant_meta])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl $name {
+            /// The words that there are, in the order of the documentation.
+            pub const WORDS: &'static [&'static str] = &[$($word),*];
+
+            /// The word for this value.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)*
+                    other => Err(format!(
+                        "'{other}' is no {}; there are {}", $what, Self::WORDS.join(", ")
+                    )),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+/// A configured text, trimmed; blank is unset.
+pub(crate) fn setting(value: Option<&String>) -> Option<&[u8]> {
+    crate::document::set(value?.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Operation, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_action_tells_which_operation_it_is() {
+        let Ok(Operation::Get(get)) = read("action = 'get-and-move'\nmove-to-directory = 'done'")
+        else {
+            panic!("not a get");
+        };
+        assert_eq!(get.action, GetAction::GetAndMove);
+        let Ok(Operation::Send(send)) = read("action = 'send'\nif-exists = 'append'") else {
+            panic!("not a send");
+        };
+        assert_eq!(send.if_exists, IfExists::Append);
+        assert!(matches!(read("action = 'list'"), Ok(Operation::List(_))));
+    }
+
+    #[test]
+    fn an_unknown_key_or_word_is_named() {
+        assert!(
+            read("action = 'get'\nfile-fliter = 'x'")
+                .unwrap_err()
+                .contains("file-fliter")
+        );
+        assert!(read("action = 'steal'").unwrap_err().contains("steal"));
+        assert!(
+            read("action = 'send'\nif-exists = 'maybe'")
+                .unwrap_err()
+                .contains("maybe")
+        );
+        assert!(
+            "maybe"
+                .parse::<IfExists>()
+                .unwrap_err()
+                .contains("rename, append")
+        );
+    }
+
+    #[test]
+    fn an_operation_survives_being_written_and_read() {
+        let get = Get {
+            action: GetAction::GetAndDelete,
+            file_filter: Some("*.csv".to_owned()),
+            ..Get::default()
+        };
+        let operation = Operation::Get(get);
+        let written = toml::to_string(&operation).unwrap();
+        assert_eq!(read(&written), Ok(operation));
+    }
+}
