@@ -1,0 +1,105 @@
+//! Bytes to payloads (RFC 4253 §6).
+
+use super::budget::Budget;
+use super::plain::Plain;
+use super::Payload;
+use crate::crypto::OpenPacket;
+use crate::error::{Error, PeerMisbehaved};
+use crate::limits;
+use bytes::BytesMut;
+
+/// The receiving direction: cuts packets off the front of the input and opens them in place.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    opener: Box<dyn OpenPacket>,
+    seq: u32,
+    packets: u64,
+    budget: Budget,
+    /// Set once the length of the packet at the front is known.
+    total: Option<usize>,
+}
+
+impl Decoder {
+    pub(crate) fn new() -> Self {
+        Self {
+            opener: Box::new(Plain),
+            seq: 0,
+            packets: 0,
+            budget: Budget::unlimited(),
+            total: None,
+        }
+    }
+
+    /// Takes one packet off the front of `input`, or nothing while it is incomplete.
+    pub(crate) fn decode<R>(&mut self, input: &mut BytesMut) -> Result<Option<Payload<R>>, Error> {
+        let total = match self.total {
+            Some(total) => total,
+            None => {
+                let Some(prefix) = input.get_mut(..self.opener.prefix_len()) else {
+                    return Ok(None);
+                };
+                let len = self.opener.packet_len(self.seq, prefix) as usize;
+                *self.total.insert(self.check_length(len)?)
+            }
+        };
+        if input.len() < total {
+            return Ok(None);
+        }
+        self.total = None;
+        let mut packet = input.split_to(total);
+        self.opener.open(self.seq, &mut packet).map_err(|_| Error::Integrity)?;
+        if !self.budget.spend(total) {
+            return Err(PeerMisbehaved::KeyOverused.into());
+        }
+        self.seq = self.seq.wrapping_add(1);
+        self.packets += 1;
+        let body = total - self.opener.tag_len();
+        let padding = packet.get(4).copied().map_or(0, usize::from);
+        // RFC 4253 §6: "There MUST be at least four bytes of padding."
+        let end = body.checked_sub(padding).filter(|&end| padding >= 4 && end >= 5);
+        let end = end.ok_or(PeerMisbehaved::BadPadding)?;
+        packet.truncate(end);
+        let payload = Payload::new(packet.split_off(5)).ok_or(PeerMisbehaved::EmptyPayload)?;
+        Ok(Some(payload))
+    }
+
+    /// Bytes of the whole packet, from its length field.
+    fn check_length(&self, len: usize) -> Result<usize, PeerMisbehaved> {
+        let padded = if self.opener.length_is_padded() { len.wrapping_add(4) } else { len };
+        // RFC 4253 §6: a multiple of the block and at least 16 bytes; where the length is outside
+        // the multiple, one block holds padding length, a message and four bytes of padding.
+        let fits = len >= 8 && len <= limits::PACKET && padded % self.opener.block_len() == 0;
+        if !fits || 4 + len < self.opener.prefix_len() {
+            return Err(PeerMisbehaved::BadPacketLength);
+        }
+        Ok(4 + len + self.opener.tag_len())
+    }
+
+    /// From the next packet on, the peer's new keys hold (RFC 4253 §7.3).
+    pub(crate) fn rekey(&mut self, opener: Box<dyn OpenPacket>, budget: Budget, reset_seq: bool) {
+        self.opener = opener;
+        self.budget = budget;
+        if reset_seq {
+            self.seq = 0;
+        }
+    }
+
+    /// The sequence number of the packet decoded last (RFC 4253 §6.4).
+    pub(crate) const fn last_seq(&self) -> u32 {
+        self.seq.wrapping_sub(1)
+    }
+
+    /// Packets decoded since the connection began.
+    pub(crate) const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    pub(crate) const fn is_due(&self) -> bool {
+        self.budget.is_due()
+    }
+}
+
+/// The number in the first four bytes; 0, which is no length, when there are fewer.
+pub(super) fn length_field(prefix: &[u8]) -> u32 {
+    prefix.first_chunk().map_or(0, |length| u32::from_be_bytes(*length))
+}

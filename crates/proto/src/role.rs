@@ -1,0 +1,131 @@
+//! Which end of the connection we are. Everything that differs by end hangs off these traits.
+
+use std::fmt::Debug;
+
+/// The end that connects.
+#[derive(Debug)]
+pub enum Client {}
+
+/// The end that is connected to.
+#[derive(Debug)]
+pub enum Server {}
+
+/// An end as a value, for the two places that name things by end (RFC 4253 §7.2, §8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The end that connects.
+    Client,
+    /// The end that is connected to.
+    Server,
+}
+
+/// One of the two ends. Sealed: there are exactly two.
+pub trait Role: sealed::Role {
+    /// The other end.
+    type Peer: Role<Peer = Self>;
+    /// What this end is told.
+    type Event: Debug + Send + From<crate::session::Common>;
+}
+
+impl Role for Client {
+    type Peer = Server;
+    type Event = crate::session::ClientEvent;
+}
+
+impl Role for Server {
+    type Peer = Client;
+    type Event = crate::session::ServerEvent;
+}
+
+pub(crate) mod sealed {
+    //! What an end brings along; only this crate can say it.
+
+    use super::Side;
+    use crate::connection::{ChannelEvent, ToClient, ToServer};
+    use crate::session::{ClientEvent, HostKey, ServerEvent};
+    use std::fmt::Debug;
+
+    /// The private half of [`Role`](super::Role).
+    pub trait Role: Sized + 'static + Debug {
+        /// Which end this is.
+        const SIDE: Side;
+        /// What this end needs to be told before it starts.
+        type Local: Debug + Send + Sync;
+        /// This end's half of a key exchange.
+        type Exchange: crate::transport::Exchange<Role = Self>;
+        /// This end's half of user authentication.
+        type Auth: crate::auth::Machine<Role = Self>;
+        /// Which channel requests this end may receive, already parsed.
+        type Inbound: crate::connection::InboundRequest;
+
+        /// How this end words what both ends see of channels.
+        fn channel_event(event: ChannelEvent<Self::Inbound>) -> <Self as super::Role>::Event
+        where
+            Self: super::Role;
+
+        /// How this end words what it sees of user authentication.
+        fn auth_event(
+            event: <Self::Auth as crate::auth::Machine>::Event,
+        ) -> <Self as super::Role>::Event
+        where
+            Self: super::Role;
+
+        /// How this end asks about a host key; a server never does.
+        fn host_key_event(key: HostKey) -> Option<<Self as super::Role>::Event>
+        where
+            Self: super::Role;
+
+        /// How this end is told that authentication is done.
+        fn authenticated_event() -> <Self as super::Role>::Event
+        where
+            Self: super::Role;
+    }
+
+    impl Role for super::Client {
+        const SIDE: Side = Side::Client;
+        type Local = crate::session::ClientLocal;
+        type Exchange = crate::transport::ClientExchange;
+        type Auth = crate::auth::client::Auth;
+        type Inbound = ToClient;
+
+        fn channel_event(event: ChannelEvent<ToClient>) -> ClientEvent {
+            ClientEvent::Channel(event)
+        }
+
+        fn auth_event(event: crate::auth::client::Event) -> ClientEvent {
+            ClientEvent::Auth(event)
+        }
+
+        fn host_key_event(key: HostKey) -> Option<ClientEvent> {
+            Some(ClientEvent::HostKey(key))
+        }
+
+        fn authenticated_event() -> ClientEvent {
+            ClientEvent::Authenticated
+        }
+    }
+
+    impl Role for super::Server {
+        const SIDE: Side = Side::Server;
+        type Local = crate::session::ServerLocal;
+        type Exchange = crate::transport::ServerExchange;
+        type Auth = crate::auth::server::Auth;
+        type Inbound = ToServer;
+
+        fn channel_event(event: ChannelEvent<ToServer>) -> ServerEvent {
+            ServerEvent::Channel(event)
+        }
+
+        fn auth_event(event: crate::auth::server::Event) -> ServerEvent {
+            ServerEvent::Auth(event)
+        }
+
+        fn host_key_event(_: HostKey) -> Option<ServerEvent> {
+            None
+        }
+
+        fn authenticated_event() -> ServerEvent {
+            ServerEvent::Authenticated
+        }
+    }
+}

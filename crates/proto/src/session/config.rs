@@ -1,0 +1,117 @@
+//! What a connection is told before it starts. Plain data, shared by many connections.
+
+use crate::crypto::{CryptoProvider, SigningKey};
+use crate::limits::Limits;
+use crate::role::{Client, Role, Server, sealed};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that a connection needs to know.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Config<R: Role> {
+    /// Where the cryptography comes from.
+    pub provider: CryptoProvider,
+    /// Which algorithms may be used.
+    pub algorithms: Algorithms,
+    /// The bounds that may be set.
+    pub limits: Limits,
+    /// What stands behind `SSH-2.0-` in our identification (RFC 4253 §4.2): printable ASCII without
+    /// spaces or `-`.
+    pub software: String,
+    /// Whether and how signs of life are asked for.
+    pub keepalive: Option<KeepAlive>,
+    /// What only this end needs.
+    pub local: <R as sealed::Role>::Local,
+}
+
+/// Asking for signs of life with `keepalive@openssh.com`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, both parts needed")]
+pub struct KeepAlive {
+    /// Silence after which we ask.
+    pub interval: Duration,
+    /// Questions without any sign of life after which the connection ends.
+    pub missed: u32,
+}
+
+/// Names of algorithms, in order of preference. Names that the provider does not have are left out
+/// of what is offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, one list per category of KEXINIT")]
+pub struct Algorithms {
+    /// Key exchange methods.
+    pub kex: Vec<String>,
+    /// Host-key signature algorithms.
+    pub host_key: Vec<String>,
+    /// Ciphers, for both directions.
+    pub cipher: Vec<String>,
+    /// MACs, for both directions.
+    pub mac: Vec<String>,
+}
+
+impl Algorithms {
+    /// All that a provider has, in its order.
+    pub fn of(provider: &CryptoProvider) -> Self {
+        Self {
+            kex: provider.kex.iter().map(|it| it.name().to_owned()).collect(),
+            host_key: provider.signatures.iter().map(|it| it.name().to_owned()).collect(),
+            cipher: provider.ciphers.iter().map(|it| it.name().to_owned()).collect(),
+            mac: provider.macs.iter().map(|it| it.name().to_owned()).collect(),
+        }
+    }
+}
+
+/// What only a client needs: nothing yet. Trust and credentials are asked for when they are needed.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ClientLocal {}
+
+/// What only a server needs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServerLocal {
+    /// The keys that it proves itself with.
+    pub host_keys: Vec<Arc<dyn SigningKey>>,
+    /// The methods that it lists when an attempt fails (RFC 4252 §5.1).
+    pub methods: Vec<String>,
+    /// Shown to users before they authenticate (RFC 4252 §5.4).
+    pub banner: Option<String>,
+}
+
+impl ServerLocal {
+    /// The key that signs with `algorithm`.
+    pub(crate) fn signer(&self, algorithm: &str) -> Option<&Arc<dyn SigningKey>> {
+        self.host_keys.iter().find(|key| key.algorithms().contains(&algorithm))
+    }
+}
+
+impl Config<Client> {
+    /// A client with all of the provider's algorithms.
+    pub fn client(provider: CryptoProvider) -> Self {
+        Self::new(provider, ClientLocal {})
+    }
+}
+
+impl Config<Server> {
+    /// A server with all of the provider's algorithms, that takes keys, passwords and
+    /// keyboard-interactive.
+    pub fn server(provider: CryptoProvider, host_keys: Vec<Arc<dyn SigningKey>>) -> Self {
+        let methods = ["publickey", "password", "keyboard-interactive"].map(str::to_owned).to_vec();
+        Self::new(provider, ServerLocal { host_keys, methods, banner: None })
+    }
+}
+
+impl<R: Role> Config<R> {
+    fn new(provider: CryptoProvider, local: <R as sealed::Role>::Local) -> Self {
+        Self {
+            algorithms: Algorithms::of(&provider),
+            provider,
+            limits: Limits::default(),
+            software: concat!("sansftp_", env!("CARGO_PKG_VERSION")).to_owned(),
+            keepalive: None,
+            local,
+        }
+    }
+}

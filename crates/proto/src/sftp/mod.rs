@@ -1,0 +1,1 @@
+//! SFTP version 3 (draft-ietf-secsh-filexfer-02). Stand-in.
