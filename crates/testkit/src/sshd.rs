@@ -49,7 +49,8 @@ pub struct Builder {
 
 impl Builder {
     /// Adds a line of `sshd_config`, such as `Ciphers aes128-ctr`. It goes before the fixture's own lines, and sshd takes
-    /// the first of several, so any of them can be overridden.
+    /// the first of several, so any of them can be overridden; but a `LogLevel` below INFO hides the word that it listens,
+    /// for which the start waits.
     #[must_use]
     pub fn config(mut self, line: impl Into<String>) -> Self {
         self.config.push(line.into());

@@ -1,0 +1,137 @@
+//! The project's own tasks, run as `cargo xtask COMMAND`: what CI runs and what a release needs, in Rust, so that it is the
+//! same on every machine. Not part of what is published, and without a dependency on the crates it checks, so that
+//! `tidy` works while they do not compile.
+
+mod bench;
+mod fuzz;
+mod install;
+mod run;
+mod stages;
+mod tidy;
+
+use std::process::ExitCode;
+
+use pico_args::Arguments;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  test [STAGE...]                     installs what the tests need, then all stages or those named:
+                                      fmt clippy test misuse doc tidy fuzz
+  ci                                  the same as test
+  tidy [--bless]                      the project's own rules; --bless rewrites crates/proto/deps.txt
+  fuzz-smoke [--seconds N] [TARGET..] builds all fuzz targets once, runs each for N seconds (10)
+  bench [--rounds N] [--size SIZE]    sansftp beside OpenSSH's sftp, in one run (3 rounds, 1GiB)
+        [--cipher NAME]...            one or several, else aes256-gcm@openssh.com and chacha20-poly1305@openssh.com
+  nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmark
+";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_env();
+    let result = match arguments.subcommand() {
+        Ok(Some(command)) => dispatch(&command, arguments),
+        Ok(None) => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        Err(error) => Err(Failure::Usage(error.to_string())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => {
+            eprintln!("xtask: {text}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(text)) => {
+            eprintln!("xtask: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: &str, mut arguments: Arguments) -> Result<(), Failure> {
+    match command {
+        "test" | "ci" => stages::test(&rest(arguments)?),
+        "tidy" => {
+            let mode = if arguments.contains("--bless") {
+                tidy::Lists::Rewrite
+            } else {
+                tidy::Lists::Compare
+            };
+            nothing_left(arguments)?;
+            tidy::run(mode)
+        }
+        "fuzz-smoke" => {
+            let seconds = option(&mut arguments, "--seconds")?.unwrap_or(10);
+            fuzz::smoke(seconds, &rest(arguments)?)
+        }
+        "bench" => {
+            let rounds = option(&mut arguments, "--rounds")?.unwrap_or(3);
+            let size = option(&mut arguments, "--size")?.unwrap_or_else(|| "1GiB".to_owned());
+            let ciphers = arguments.values_from_str("--cipher")?;
+            nothing_left(arguments)?;
+            bench::run(rounds, &size, &ciphers)
+        }
+        "nightly" => {
+            let minutes = option(&mut arguments, "--minutes")?.unwrap_or(5);
+            nothing_left(arguments)?;
+            stages::nightly(minutes)
+        }
+        _ => Err(Failure::Usage(format!("there is no command {command}"))),
+    }
+}
+
+fn option<T>(arguments: &mut Arguments, name: &'static str) -> Result<Option<T>, Failure>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    Ok(arguments.opt_value_from_str(name)?)
+}
+
+/// The free arguments that are left; an option among them is one that the command does not know.
+fn rest(arguments: Arguments) -> Result<Vec<String>, Failure> {
+    let left: Vec<String> = arguments
+        .finish()
+        .into_iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    match left.iter().find(|word| word.starts_with('-')) {
+        Some(unknown) => Err(Failure::Usage(format!("there is no option {unknown} here"))),
+        None => Ok(left),
+    }
+}
+
+fn nothing_left(arguments: Arguments) -> Result<(), Failure> {
+    match rest(arguments)?.first() {
+        Some(word) => Err(Failure::Usage(format!("{word} is one word too many"))),
+        None => Ok(()),
+    }
+}
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+enum Failure {
+    /// It was called wrongly: exit code 2, with the usage.
+    Usage(String),
+    /// It was called rightly and failed: exit code 1.
+    Failed(String),
+}
+
+impl Failure {
+    fn new(text: impl Into<String>) -> Self {
+        Self::Failed(text.into())
+    }
+}
+
+impl From<pico_args::Error> for Failure {
+    fn from(error: pico_args::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}

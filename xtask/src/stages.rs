@@ -1,0 +1,127 @@
+//! The stages of `test` and of `nightly`, each timed; all are run, also after one has failed, so that one look shows
+//! everything. Not the place of any check itself.
+
+use std::time::{Duration, Instant};
+
+use crate::run::{cargo, succeed};
+use crate::{Failure, bench, fuzz, install, tidy};
+
+/// A name and what is done under it.
+type Stage = (&'static str, fn() -> Result<(), Failure>);
+
+type Check<'a> = dyn Fn() -> Result<(), Failure> + 'a;
+
+const TEST: &[Stage] = &[
+    ("fmt", || succeed(&mut cargo(&["fmt", "--all", "--check"]))),
+    ("clippy", clippy),
+    ("test", || succeed(&mut cargo(&["test", "--workspace"]))),
+    ("misuse", misuse),
+    ("doc", doc),
+    ("tidy", || tidy::run(tidy::Lists::Compare)),
+    ("fuzz", || fuzz::smoke(10, &[])),
+];
+
+/// `cargo xtask test`: all stages, or those named, in the table's order.
+pub(crate) fn test(names: &[String]) -> Result<(), Failure> {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| TEST.iter().all(|(known, _)| known != name))
+    {
+        return Err(Failure::Usage(format!("there is no stage {unknown}")));
+    }
+    let chosen = |name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+    if chosen("test") {
+        install::openssh()?;
+    }
+    run(TEST
+        .iter()
+        .filter(|(name, _)| chosen(name))
+        .map(|(name, run)| (*name, run)))
+}
+
+/// `cargo xtask nightly`: what takes too long for every change.
+pub(crate) fn nightly(minutes: u64) -> Result<(), Failure> {
+    install::openssh()?;
+    let long_tests = || {
+        succeed(&mut cargo(&[
+            "test",
+            "--release",
+            "-p",
+            "sansftp-tests",
+            "--",
+            "--ignored",
+        ]))
+    };
+    let fuzz = || fuzz::smoke(minutes * 60, &[]);
+    let bench = || bench::run(3, "1GiB", &[]);
+    let stages: [(&'static str, &Check<'_>); 3] = [
+        ("fuzz", &fuzz),
+        ("long tests", &long_tests),
+        ("bench", &bench),
+    ];
+    run(stages)
+}
+
+fn clippy() -> Result<(), Failure> {
+    let arguments = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    succeed(&mut cargo(&arguments))
+}
+
+/// What must not compile, with the reason for which it must not: rustdoc compares the error codes of `compile_fail`
+/// examples only where unstable features are allowed, so that elsewhere a typing error would pass for a proof.
+fn misuse() -> Result<(), Failure> {
+    let arguments = ["test", "-p", "sansftp-proto", "--doc"];
+    succeed(cargo(&arguments).env("RUSTC_BOOTSTRAP", "1"))
+}
+
+fn doc() -> Result<(), Failure> {
+    let arguments = ["doc", "--workspace", "--no-deps"];
+    succeed(cargo(&arguments).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn run<F: Fn() -> Result<(), Failure>>(
+    stages: impl IntoIterator<Item = (&'static str, F)>,
+) -> Result<(), Failure> {
+    let mut times: Vec<(&str, Duration, bool)> = Vec::new();
+    for (name, stage) in stages {
+        println!("==> {name}");
+        let start = Instant::now();
+        let result = stage();
+        if let Err(Failure::Failed(text) | Failure::Usage(text)) = &result {
+            eprintln!("xtask: {name}: {text}");
+        }
+        let took = start.elapsed();
+        let word = if result.is_ok() { "passed" } else { "FAILED" };
+        println!("==> {name} {word} after {:.1} s", took.as_secs_f64());
+        times.push((name, took, result.is_ok()));
+    }
+    summary(&mut times)
+}
+
+/// All stages, the slowest first.
+fn summary(times: &mut [(&str, Duration, bool)]) -> Result<(), Failure> {
+    times.sort_by_key(|(_, took, _)| std::cmp::Reverse(*took));
+    let total: Duration = times.iter().map(|(_, took, _)| *took).sum();
+    println!("\n{:<12}{:>8}", "stage", "s");
+    for (name, took, passed) in times.iter() {
+        let word = if *passed { "" } else { "  FAILED" };
+        println!("{name:<12}{:>8.1}{word}", took.as_secs_f64());
+    }
+    println!("{:<12}{:>8.1}", "together", total.as_secs_f64());
+    let failed: Vec<&str> = times
+        .iter()
+        .filter(|(.., passed)| !passed)
+        .map(|(name, ..)| *name)
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("failed: {}", failed.join(", "))))
+}
