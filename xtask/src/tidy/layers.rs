@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const COMMON: &[&str] = &["config", "error", "event", "limits", "role", "timer"];
 
 /// What alone of [`COMMON`] the SFTP layer may name: it knows byte streams and could be a crate of its own.
-const SFTP_COMMON: &[&str] = &["error", "limits"];
+const SFTP_COMMON: &[&str] = &["error", "limits", "role"];
 
 /// Modules of the crate's root that are no part of the library's shape.
 const APART: &[&str] = &["lib", "misuse", "tests"];

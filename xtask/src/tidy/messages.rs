@@ -1,4 +1,5 @@
-//! Each line of a `messages!` table says which section defines it: of an RFC, of a draft, or of OpenSSH's PROTOCOL file.
+//! Each line of a `messages!` table says which section defines it: of an RFC, of a draft, or of OpenSSH's PROTOCOL file. A
+//! file whose header names the one document of its tables need not repeat that name on each line.
 
 use super::Finding;
 use super::source::{Source, closing};
@@ -6,6 +7,8 @@ use super::source::{Source, closing};
 /// The rule.
 pub(super) fn cited(source: &Source, findings: &mut Vec<Finding>) {
     let lines: Vec<&str> = source.text.lines().collect();
+    let mut header = lines.iter().take_while(|line| line.starts_with("//!"));
+    let document_is_known = header.any(|line| names_a_document(line));
     for at in source.words("messages!") {
         let Some(open) = source.code[at..]
             .find(['{', '(', '['])
@@ -22,7 +25,7 @@ pub(super) fn cited(source: &Source, findings: &mut Vec<Finding>) {
             let docs = lines[..own].iter().rev().map(|line| line.trim());
             let cited = docs
                 .take_while(|line| line.starts_with("///") || line.starts_with("#["))
-                .any(names_a_section);
+                .any(|line| line.contains('§') && (document_is_known || names_a_document(line)));
             if !cited {
                 let what = format!("{name} has no doc line with the section of an RFC or draft");
                 findings.push(Finding::new(&source.path, own + 1, "section", what));
@@ -46,9 +49,8 @@ fn message(line: &str) -> Option<&str> {
     })
 }
 
-fn names_a_section(line: &str) -> bool {
-    let source = ["RFC ", "draft-", "PROTOCOL"]
+fn names_a_document(line: &str) -> bool {
+    ["RFC ", "draft-", "PROTOCOL"]
         .iter()
-        .any(|source| line.contains(source));
-    source && line.contains('§')
+        .any(|document| line.contains(document))
 }

@@ -132,7 +132,7 @@ fn lower_modules_do_not_name_upper_ones() {
     assert_eq!(
         layers(
             "sftp/client.rs",
-            "use crate::role::Client;\nuse crate::limits::Limits;\n"
+            "use crate::timer::Timer;\nuse crate::limits::Limits;\n"
         ),
         ["2:layer"]
     );
@@ -231,4 +231,6 @@ messages! { Auth from client;
 }
 ";
     assert_eq!(broken("a.rs", text), ["5:section", "14:section"]);
+    let text = "//! draft-ietf-secsh-filexfer-02\nmessages! {\n/// §4\n1 Init {}\n/// Asks.\n2 Version {}\n}\n";
+    assert_eq!(broken("a.rs", text), ["6:section"]);
 }
