@@ -193,6 +193,8 @@ fn permissions_are_real() {
         "{words}"
     );
     assert!(fs::metadata(&closed).is_ok_and(|at| std::os::unix::fs::MetadataExt::uid(&at) != 0));
+    // Whoever is not root could not remove it otherwise.
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]
