@@ -1,0 +1,69 @@
+//! Private keys: the format is found out, never asked for; the public half is derived or compared.
+//!
+//! Reads `openssh-key-v1` (OpenSSH PROTOCOL.key), PKCS#1 (RFC 8017 A.1.2), PKCS#8 (RFC 5958) and
+//! SEC 1 (RFC 5915); writes `openssh-key-v1`. Whatever else is recognised is named in the error.
+//! Whether an RSA key's exponents fit its primes is left to the provider that will sign with it.
+
+mod asn1;
+mod cipher;
+mod derive;
+mod openssh;
+mod write;
+
+pub use write::write_openssh;
+
+use crate::error::{KeyError, KeyFormat};
+use crate::pem;
+use sansftp_proto::crypto::{PrivateKey, Secret};
+
+/// Largest text that is looked at, in bytes. The largest key that we take, RSA of 16384 bits, is
+/// 13 KiB; the rest is for certificates and explanations in the same file.
+pub const MAX_KEY_FILE: usize = 1 << 20;
+
+/// Most rounds of bcrypt_pbkdf that are done. `ssh-keygen` does 16 or 24, cautious people ask for
+/// 100 to 1000; a round costs 10 to 20 ms, so that this stays within half a minute, where the
+/// 2^32 - 1 that a file can ask for would be years.
+pub const MAX_BCRYPT_ROUNDS: u32 = 1024;
+
+/// Largest modulus of an RSA key, in bytes: 16384 bits, which is OpenSSH's limit.
+const MAX_RSA_MODULUS: usize = 2048;
+
+/// A private key as it was found.
+#[derive(Debug, Clone)]
+pub struct KeyFile {
+    /// The key.
+    pub key: PrivateKey,
+    /// The comment inside, for display; empty when the format has none.
+    pub comment: String,
+    /// The format that it was in.
+    pub format: KeyFormat,
+}
+
+/// Reads the one private key in `text`, which is a file's content or what a person pasted.
+///
+/// Line breaks may be LF, CR LF, spaces or the two characters `\n`; text before and after the armour
+/// is skipped. A passphrase that is not needed is not looked at; an empty one counts as none.
+///
+/// # Errors
+/// [`KeyError`], in one line and with its remedy.
+pub fn read_private_key(text: &[u8], passphrase: Option<&Secret>) -> Result<KeyFile, KeyError> {
+    let armoured = pem::unarmour(text)?;
+    let content = armoured.content.as_slice();
+    let passphrase = passphrase.filter(|it| !it.expose().is_empty());
+    let read = match armoured.format {
+        KeyFormat::OpenSsh => openssh::read(content, passphrase),
+        KeyFormat::Pkcs1 => asn1::pkcs1(content).map(uncommented),
+        KeyFormat::Sec1 => asn1::sec1(content, None).map(uncommented),
+        _ => asn1::pkcs8(content).map(uncommented),
+    };
+    let (key, comment) = read.map_err(|flaw| flaw.of(armoured.format))?;
+    Ok(KeyFile {
+        key,
+        comment,
+        format: armoured.format,
+    })
+}
+
+const fn uncommented(key: PrivateKey) -> (PrivateKey, String) {
+    (key, String::new())
+}

@@ -1,0 +1,6 @@
+//! The parsers against files that ssh-keygen and openssl write, and against everything else.
+
+mod authorized_keys;
+mod common;
+mod known_hosts;
+mod private;
