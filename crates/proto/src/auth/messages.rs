@@ -40,7 +40,11 @@ fn method_fields<'a, T>(
 
 /// That a message is not what its number says.
 pub(super) fn invalid<'a, M: Message<'a>>(cause: Malformed) -> Error {
-    Error::InvalidMessage { number: M::NUMBER, name: M::NAME, cause }
+    Error::InvalidMessage {
+        number: M::NUMBER,
+        name: M::NAME,
+        cause,
+    }
 }
 
 pub(super) mod none {
@@ -112,7 +116,10 @@ pub(super) mod password {
                 return Ok(Fields::Password(password.into()));
             }
             let new: &[u8] = reader.read()?;
-            Ok(Fields::Change { old: password.into(), new: new.into() })
+            Ok(Fields::Change {
+                old: password.into(),
+                new: new.into(),
+            })
         })
     }
 }
@@ -120,7 +127,9 @@ pub(super) mod password {
 pub(super) mod interactive {
     //! RFC 4256 §3.
 
-    use super::{Error, Malformed, PeerMisbehaved, Prompt, Reader, Rest, invalid, limits, method_fields};
+    use super::{
+        Error, Malformed, PeerMisbehaved, Prompt, Reader, Rest, invalid, limits, method_fields,
+    };
     use crate::crypto::Secret;
     use crate::wire::Field;
     use bytes::BytesMut;
@@ -154,7 +163,10 @@ pub(super) mod interactive {
                 let mut prompts = Vec::new();
                 for _ in 0..self.count {
                     let text = super::words(reader.read()?);
-                    prompts.push(Prompt { text, echo: reader.read()? });
+                    prompts.push(Prompt {
+                        text,
+                        echo: reader.read()?,
+                    });
                 }
                 Ok(prompts)
             };
@@ -175,10 +187,13 @@ pub(super) mod interactive {
     }
 
     impl InfoResponse<'_> {
-        /// The responses, which must be as many as there were prompts (RFC 4256 §3.4).
-        pub(in super::super) fn responses(&self, prompts: usize) -> Result<Vec<Secret>, Error> {
+        /// The responses; `None` when there are not as many as there were prompts.
+        pub(in super::super) fn responses(
+            &self,
+            prompts: usize,
+        ) -> Result<Option<Vec<Secret>>, Error> {
             if usize::try_from(self.count) != Ok(prompts) {
-                return Err(PeerMisbehaved::WrongResponseCount.into());
+                return Ok(None);
             }
             let mut reader = Reader::new(self.rest.0);
             let responses = (0..prompts)
@@ -186,7 +201,7 @@ pub(super) mod interactive {
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(invalid::<InfoResponse<'_>>)?;
             reader.finish().map_err(invalid::<InfoResponse<'_>>)?;
-            Ok(responses)
+            Ok(Some(responses))
         }
     }
 }
@@ -205,7 +220,11 @@ pub(super) fn words(bytes: &[u8]) -> String {
                 '\r' => next == Some('\n'),
                 other => !other.is_control(),
             };
-            if stays { it } else { char::REPLACEMENT_CHARACTER }
+            if stays {
+                it
+            } else {
+                char::REPLACEMENT_CHARACTER
+            }
         })
         .collect()
 }

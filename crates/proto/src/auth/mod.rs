@@ -57,9 +57,14 @@ impl Method {
 
     /// The method with this name on the wire.
     pub fn named(name: &[u8]) -> Option<Self> {
-        [Self::None, Self::Password, Self::PublicKey, Self::KeyboardInteractive]
-            .into_iter()
-            .find(|it| it.name().as_bytes() == name)
+        [
+            Self::None,
+            Self::Password,
+            Self::PublicKey,
+            Self::KeyboardInteractive,
+        ]
+        .into_iter()
+        .find(|it| it.name().as_bytes() == name)
     }
 }
 
@@ -76,6 +81,7 @@ pub struct Authenticated {
     user: String,
     method: Method,
     effort: Effort,
+    unsent: VecDeque<BytesMut>,
 }
 
 /// Whether anything had to be shown for a success.
@@ -105,10 +111,23 @@ impl Authenticated {
         self.effort == Effort::Trivial
     }
 
+    /// Messages that the machine had not been asked for when it ended. They go before everything
+    /// else, a server's SUCCESS included: a client that sends its first request along with the
+    /// service request leaves SERVICE_ACCEPT here.
+    pub(crate) fn take_unsent(&mut self) -> VecDeque<BytesMut> {
+        std::mem::take(&mut self.unsent)
+    }
+
     /// A proof of nothing, for tests of what stands behind authentication.
     #[cfg(test)]
     pub(crate) fn forged(user: &str) -> Self {
-        Self { user: user.into(), method: Method::PublicKey, effort: Effort::Proved }
+        let (method, effort) = (Method::PublicKey, Effort::Proved);
+        Self {
+            user: user.into(),
+            method,
+            effort,
+            unsent: VecDeque::new(),
+        }
     }
 }
 
@@ -125,12 +144,18 @@ pub struct Prompt {
 impl Prompt {
     /// A question whose answer may be seen.
     pub fn echoed(text: impl Into<String>) -> Self {
-        Self { text: text.into(), echo: true }
+        Self {
+            text: text.into(),
+            echo: true,
+        }
     }
 
     /// A question whose answer must not be seen.
     pub fn hidden(text: impl Into<String>) -> Self {
-        Self { text: text.into(), echo: false }
+        Self {
+            text: text.into(),
+            echo: false,
+        }
     }
 }
 
@@ -141,14 +166,7 @@ pub enum Step<M> {
     /// It goes on.
     Stay(M),
     /// It succeeded.
-    Done {
-        /// What there are channels for.
-        proof: Authenticated,
-        /// Messages that the machine had not been asked for yet: they go before anything else,
-        /// a server's SUCCESS included. A client that sends its first request along with the
-        /// service request leaves SERVICE_ACCEPT here.
-        unsent: VecDeque<BytesMut>,
-    },
+    Done(Authenticated),
 }
 
 /// One end's half of user authentication.
@@ -160,13 +178,12 @@ pub trait Machine: Sized + Debug + Send {
     /// Messages that may still arrive after success, and are dropped (RFC 4252 §5.1).
     const IGNORED_LATE: &'static [u8];
 
-    /// Begins, once a first key exchange has made a session id. The client asks for its first
-    /// credential at once.
-    fn start(
-        session: SessionId,
-        config: Arc<Config<Self::Role>>,
-        events: &mut VecDeque<Self::Event>,
-    ) -> Self;
+    /// Begins, once a first key exchange has made a session id.
+    fn start(session: SessionId, config: Arc<Config<Self::Role>>) -> Self;
+
+    /// Moves out what the application is to be told or asked, other than by
+    /// [`handle`](Self::handle): at the start, and after each of its own answers.
+    fn poll_events(&mut self, events: &mut VecDeque<Self::Event>);
 
     /// The peer's extensions (RFC 8308), which may change what is tried next.
     fn learn(&mut self, extensions: &ExtInfo);
@@ -213,12 +230,22 @@ impl Tickets {
     fn issue(&mut self) -> Ticket {
         // 2^64 questions are not asked.
         self.last = self.last.wrapping_add(1);
-        Ticket { session: self.session.clone(), serial: self.last }
+        Ticket {
+            session: self.session.clone(),
+            serial: self.last,
+        }
     }
 
     /// Takes a ticket back. It is taken by value, so the same one cannot come twice.
     fn redeem(&self, ticket: Ticket) -> Result<(), Error> {
-        let ours = ticket.session.as_bytes() == self.session.as_bytes() && ticket.serial == self.last;
-        if ours { Ok(()) } else { Err(Error::ApiMisuse("an answer to another connection's question")) }
+        let ours =
+            ticket.session.as_bytes() == self.session.as_bytes() && ticket.serial == self.last;
+        if ours {
+            Ok(())
+        } else {
+            Err(Error::ApiMisuse(
+                "an answer to another connection's question",
+            ))
+        }
     }
 }

@@ -29,7 +29,12 @@ pub(super) fn request(user: &str, purpose: Purpose, algorithm: &str, key: &Publi
 
 /// What is signed: the session id, so that a signature is of use on no other connection, and the
 /// request from its message number to the key.
-pub(super) fn signed_data(session: &SessionId, user: &str, algorithm: &str, key: &PublicKey) -> Bytes {
+pub(super) fn signed_data(
+    session: &SessionId,
+    user: &str,
+    algorithm: &str,
+    key: &PublicKey,
+) -> Bytes {
     let mut out = BytesMut::new();
     session.as_bytes().write(&mut out);
     out.extend_from_slice(&request(user, Purpose::Proof, algorithm, key));
@@ -39,5 +44,11 @@ pub(super) fn signed_data(session: &SessionId, user: &str, algorithm: &str, key:
 /// The fields that every USERAUTH_REQUEST begins with (RFC 4252 §5).
 pub(super) fn write_head(out: &mut BytesMut, user: &str, method: Method) {
     let service = CONNECTION_SERVICE.as_bytes();
-    Request { user, service, method: method.name().as_bytes(), rest: Rest(&[]) }.write(out);
+    Request {
+        user,
+        service,
+        method: method.name().as_bytes(),
+        rest: Rest(&[]),
+    }
+    .write(out);
 }
