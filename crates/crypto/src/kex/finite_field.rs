@@ -1,0 +1,238 @@
+//! Diffie-Hellman in the finite fields of RFC 3526, as SSH uses them (RFC 4253 §8, RFC 8268 §3).
+//!
+//! Exponentiation is by constant-time Montgomery multiplication. Private exponents are short, at
+//! twice the strength of the group and more (RFC 4419 §6.2 asks for twice), which costs no security
+//! in a group whose prime is safe and saves nine tenths of the time.
+
+use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
+use crypto_bigint::{BoxedUint, Odd, Resize};
+use sansftp_proto::crypto::{
+    ActiveKex, CryptoError, Hash, KexAlgorithm, NumberEncoding, Secret, SecureRandom,
+};
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::LazyLock;
+use zeroize::Zeroizing;
+
+/// The 2048-bit group of RFC 3526 §3: 112 bits of strength, exponents of 256 bits.
+pub(crate) static GROUP14: LazyLock<Group> = LazyLock::new(|| Group::new(PRIME14, 256));
+
+/// The 4096-bit group of RFC 3526 §5: about 150 bits of strength, exponents of 512 bits.
+pub(crate) static GROUP16: LazyLock<Group> = LazyLock::new(|| Group::new(PRIME16, 512));
+
+/// The method in one group.
+pub(crate) struct FiniteField {
+    name: &'static str,
+    hash: &'static dyn Hash,
+    group: &'static LazyLock<Group>,
+}
+
+impl FiniteField {
+    pub(crate) const fn new(
+        name: &'static str,
+        hash: &'static dyn Hash,
+        group: &'static LazyLock<Group>,
+    ) -> Self {
+        Self { name, hash, group }
+    }
+}
+
+impl KexAlgorithm for FiniteField {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn hash(&self) -> &'static dyn Hash {
+        self.hash
+    }
+
+    fn share_encoding(&self) -> NumberEncoding {
+        NumberEncoding::MpInt
+    }
+
+    fn secret_encoding(&self) -> NumberEncoding {
+        NumberEncoding::MpInt
+    }
+
+    fn start(&self, random: &dyn SecureRandom) -> Result<Box<dyn ActiveKex>, CryptoError> {
+        let exponent = self.group.random_exponent(random)?;
+        let share = self.group.share(&exponent);
+        Ok(Box::new(Exchange {
+            group: self.group,
+            exponent,
+            share,
+        }))
+    }
+
+    fn respond(
+        &self,
+        client_share: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Result<(Vec<u8>, Secret), CryptoError> {
+        let exponent = self.group.random_exponent(random)?;
+        let shared = self.group.agree(&exponent, client_share)?;
+        Ok((self.group.share(&exponent), shared))
+    }
+}
+
+impl fmt::Debug for FiniteField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FiniteField({})", self.name)
+    }
+}
+
+struct Exchange {
+    group: &'static Group,
+    exponent: Zeroizing<BoxedUint>,
+    share: Vec<u8>,
+}
+
+impl ActiveKex for Exchange {
+    fn share(&self) -> &[u8] {
+        &self.share
+    }
+
+    fn finish(self: Box<Self>, server_share: &[u8]) -> Result<Secret, CryptoError> {
+        self.group.agree(&self.exponent, server_share)
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FiniteField(..)")
+    }
+}
+
+/// A safe prime and what is computed from it once. The generator is 2.
+pub(crate) struct Group {
+    params: BoxedMontyParams,
+    exponent_bits: u32,
+}
+
+impl Group {
+    fn new(prime: &str, exponent_bits: u32) -> Self {
+        let bits = u32::try_from(prime.len() * 4).expect("a prime is shorter than 4 Gbit");
+        let prime = BoxedUint::from_be_hex(prime, bits)
+            .into_option()
+            .and_then(|prime| Odd::new(prime).into_option())
+            .expect("the primes of RFC 3526 are odd and written in hexadecimal");
+        Self {
+            params: BoxedMontyParams::new_vartime(prime),
+            exponent_bits,
+        }
+    }
+
+    /// A private exponent with its top bit set, so that none is short by chance.
+    fn random_exponent(
+        &self,
+        random: &dyn SecureRandom,
+    ) -> Result<Zeroizing<BoxedUint>, CryptoError> {
+        let mut bytes = Zeroizing::new(vec![0; self.exponent_bits as usize / 8]);
+        random.fill(&mut bytes)?;
+        if let Some(top) = bytes.first_mut() {
+            *top |= 0x80;
+        }
+        let exponent = BoxedUint::from_be_slice(&bytes, self.exponent_bits)
+            .expect("the exponent has as many bits as bytes were drawn for it");
+        Ok(Zeroizing::new(exponent))
+    }
+
+    /// 2^exponent.
+    fn share(&self, exponent: &BoxedUint) -> Vec<u8> {
+        let two = BoxedUint::from(2u8).resize(self.params.bits_precision());
+        self.pow(two, exponent).to_vec()
+    }
+
+    /// share^exponent, with all the digits of the prime.
+    fn agree(&self, exponent: &BoxedUint, share: &[u8]) -> Result<Secret, CryptoError> {
+        let share = self.validated(share)?;
+        Ok(Secret::new(self.pow(share, exponent)))
+    }
+
+    /// RFC 4253 §8: values of e or f that are not in the range [1, p-1] MUST NOT be accepted; and
+    /// RFC 8268 §4 leaves out the two ends, which would give the secret away.
+    fn validated(&self, share: &[u8]) -> Result<BoxedUint, CryptoError> {
+        let share = BoxedUint::from_be_slice(share, self.params.bits_precision())
+            .map_err(|_| CryptoError::BadShare)?;
+        let last = self
+            .params
+            .modulus()
+            .as_ref()
+            .wrapping_sub(BoxedUint::one());
+        let inside = share.cmp_vartime(BoxedUint::one()) == Ordering::Greater
+            && share.cmp_vartime(&last) == Ordering::Less;
+        if inside {
+            Ok(share)
+        } else {
+            Err(CryptoError::BadShare)
+        }
+    }
+
+    fn pow(&self, base: BoxedUint, exponent: &BoxedUint) -> Vec<u8> {
+        let base = Zeroizing::new(BoxedMontyForm::new(base, &self.params));
+        let power = Zeroizing::new(base.pow_bounded_exp(exponent, self.exponent_bits));
+        let number = Zeroizing::new(power.retrieve());
+        number.to_be_bytes().into_vec()
+    }
+}
+
+/// 2^2048 - 2^1984 - 1 + 2^64 * ([2^1918 pi] + 124476) (RFC 3526 §3).
+pub(crate) const PRIME14: &str = "\
+     FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22\
+     514A08798E3404DDEF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6\
+     F44C42E9A637ED6B0BFF5CB6F406B7EDEE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3D\
+     C2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F83655D23DCA3AD961C62F356208552BB\
+     9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3BE39E772C180E8603\
+     9B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510\
+     15728E5A8AACAA68FFFFFFFFFFFFFFFF";
+
+/// 2^4096 - 2^4032 - 1 + 2^64 * ([2^3966 pi] + 240904) (RFC 3526 §5).
+pub(crate) const PRIME16: &str = "\
+     FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22\
+     514A08798E3404DDEF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6\
+     F44C42E9A637ED6B0BFF5CB6F406B7EDEE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3D\
+     C2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F83655D23DCA3AD961C62F356208552BB\
+     9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3BE39E772C180E8603\
+     9B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510\
+     15728E5A8AAAC42DAD33170D04507A33A85521ABDF1CBA64ECFB850458DBEF0A8AEA71575D060C7D\
+     B3970F85A6E1E4C7ABF5AE8CDB0933D71E8C94E04A25619DCEE3D2261AD2EE6BF12FFA06D98A0864\
+     D87602733EC86A64521F2B18177B200CBBE117577A615D6C770988C0BAD946E208E24FA074E5AB31\
+     43DB5BFCE0FD108E4B82D120A92108011A723C12A787E6D788719A10BDBA5B2699C327186AF4E23C\
+     1A946834B6150BDA2583E9CA2AD44CE8DBBBC2DB04DE8EF92E8EFC141FBECAA6287C59474E6BC05D\
+     99B2964FA090C3A2233BA186515BE7ED1F612970CEE2D7AFB81BDD762170481CD0069127D5B05AA9\
+     93B4EA988D8FDDC186FFB7DC90A6C08F4DF435C934063199FFFFFFFFFFFFFFFF";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fermat's test to the base 2 on q = (p - 1) / 2; on p it is implied by 2^q = 1.
+    #[test]
+    fn the_primes_are_safe_primes_and_two_generates_the_large_subgroup() {
+        for (group, bits) in [(&GROUP14, 2048), (&GROUP16, 4096)] {
+            let p = group.params.modulus().as_ref().clone();
+            assert_eq!(p.bits_vartime(), bits);
+            let q = p.shr_vartime(1).unwrap();
+            let two = BoxedUint::from(2u8).resize(bits);
+            let one = BoxedUint::one_with_precision(bits);
+            let power = BoxedMontyForm::new(two.clone(), &group.params)
+                .pow(&q)
+                .retrieve();
+            assert_eq!(power, one, "2 is a square modulo p");
+            let below_q = q.wrapping_sub(&one);
+            let modulo_q = BoxedMontyParams::new_vartime(Odd::new(q).unwrap());
+            assert_eq!(
+                BoxedMontyForm::new(two, &modulo_q).pow(&below_q).retrieve(),
+                one
+            );
+        }
+    }
+
+    #[test]
+    fn the_primes_have_the_ends_and_the_digits_of_pi_that_their_definition_gives_them() {
+        for prime in [PRIME14, PRIME16] {
+            assert!(prime.starts_with("FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD1"));
+            assert!(prime.ends_with("FFFFFFFFFFFFFFFF"));
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Key exchange in pure Rust, for both providers: ring's shares cannot be made from injected
+//! randomness, and it has no finite fields. Only the hash is a provider's own.
+
+mod curve25519;
+mod finite_field;
+mod nist;
+
+pub(crate) use curve25519::Curve25519;
+pub(crate) use finite_field::{FiniteField, GROUP14, GROUP16};
+pub(crate) use nist::Ecdh;
+
+#[cfg(all(test, feature = "ring", feature = "rustcrypto"))]
+pub(crate) use finite_field::{PRIME14, PRIME16};

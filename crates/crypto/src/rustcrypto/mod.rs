@@ -1,0 +1,75 @@
+//! The provider in pure Rust, which has no C in its tree and can be run from a seed.
+
+mod cipher;
+mod hash;
+mod mac;
+mod rsa;
+mod sign;
+mod verify;
+
+use crate::ctr::{AES128_CTR, AES192_CTR, AES256_CTR};
+use crate::kex::{Curve25519, Ecdh, FiniteField, GROUP14, GROUP16};
+use cipher::{AES128_GCM, AES256_GCM, CHACHA20_POLY1305};
+use hash::{SHA256, SHA384, SHA512};
+use mac::{HMAC_SHA256, HMAC_SHA256_ETM, HMAC_SHA512, HMAC_SHA512_ETM};
+use p256::NistP256;
+use p384::NistP384;
+use sansftp_proto::crypto::{
+    Cipher, CryptoProvider, KexAlgorithm, KeyLoader, MacAlgorithm, SecureRandom, SignatureAlgorithm,
+};
+use std::borrow::Cow;
+use std::sync::Arc;
+use verify::{ECDSA_P256, ECDSA_P384, ED25519, RSA_SHA256, RSA_SHA512};
+
+/// The provider in pure Rust, with `random` for cookies, padding and key shares. Nothing else in it
+/// is random: ECDSA signs by RFC 6979, and RSA without blinding, in constant time.
+pub fn provider(random: Arc<dyn SecureRandom>) -> CryptoProvider {
+    CryptoProvider {
+        kex: Cow::Borrowed(KEX),
+        ciphers: Cow::Borrowed(CIPHERS),
+        macs: Cow::Borrowed(MACS),
+        signatures: Cow::Borrowed(SIGNATURES),
+        keys: LOADER,
+        random,
+    }
+}
+
+/// Loads Ed25519, ECDSA on P-256 and P-384, and RSA of 2048 to 8192 bits.
+pub static LOADER: &dyn KeyLoader = &sign::Loader;
+
+static KEX: &[&dyn KexAlgorithm] = &[
+    &CURVE25519,
+    &CURVE25519_LIBSSH,
+    &ECDH_P256,
+    &ECDH_P384,
+    &DH_GROUP16,
+    &DH_GROUP14,
+];
+
+static CURVE25519: Curve25519 = Curve25519::new("curve25519-sha256", &SHA256);
+static CURVE25519_LIBSSH: Curve25519 = Curve25519::new("curve25519-sha256@libssh.org", &SHA256);
+static ECDH_P256: Ecdh<NistP256> = Ecdh::new("ecdh-sha2-nistp256", &SHA256);
+static ECDH_P384: Ecdh<NistP384> = Ecdh::new("ecdh-sha2-nistp384", &SHA384);
+static DH_GROUP16: FiniteField =
+    FiniteField::new("diffie-hellman-group16-sha512", &SHA512, &GROUP16);
+static DH_GROUP14: FiniteField =
+    FiniteField::new("diffie-hellman-group14-sha256", &SHA256, &GROUP14);
+
+static CIPHERS: &[Cipher] = &[
+    Cipher::Aead(&AES128_GCM),
+    Cipher::Aead(&AES256_GCM),
+    Cipher::Aead(&CHACHA20_POLY1305),
+    Cipher::Stream(&AES128_CTR),
+    Cipher::Stream(&AES192_CTR),
+    Cipher::Stream(&AES256_CTR),
+];
+
+static MACS: &[&dyn MacAlgorithm] = &[
+    &HMAC_SHA256_ETM,
+    &HMAC_SHA512_ETM,
+    &HMAC_SHA256,
+    &HMAC_SHA512,
+];
+
+static SIGNATURES: &[&dyn SignatureAlgorithm] =
+    &[&ED25519, &ECDSA_P256, &ECDSA_P384, &RSA_SHA512, &RSA_SHA256];

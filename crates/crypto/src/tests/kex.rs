@@ -1,0 +1,302 @@
+//! Key exchange: RFC 7748, RFC 5903, powers computed elsewhere, and shares that must be refused.
+
+use super::{Dealt, fixtures, hex, kex, providers};
+use crate::kex::{PRIME14, PRIME16};
+use crate::{OsRandom, SeededRandom};
+use sansftp_proto::crypto::{CryptoError, KexAlgorithm, NumberEncoding};
+
+/// Private key, public key, the peer's public key, the secret.
+struct Vector<'a> {
+    method: &'a str,
+    private: &'a str,
+    share: &'a str,
+    peer: &'a str,
+    secret: &'a str,
+}
+
+const ALICE: &str = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
+const ALICE_SHARE: &str = "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
+const BOB: &str = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
+const BOB_SHARE: &str = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
+const ALICE_AND_BOB: &str = "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742";
+
+/// RFC 7748 §6.1, RFC 5903 §8.1 and §8.2, and powers made elsewhere.
+const VECTORS: &[Vector<'_>] = &[
+    Vector {
+        method: "curve25519-sha256",
+        private: ALICE,
+        share: ALICE_SHARE,
+        peer: BOB_SHARE,
+        secret: ALICE_AND_BOB,
+    },
+    Vector {
+        method: "curve25519-sha256@libssh.org",
+        private: BOB,
+        share: BOB_SHARE,
+        peer: ALICE_SHARE,
+        secret: ALICE_AND_BOB,
+    },
+    Vector {
+        method: "ecdh-sha2-nistp256",
+        private: "c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433",
+        share: "04\
+            dad0b65394221cf9b051e1feca5787d098dfe637fc90b9ef945d0c3772581180\
+            5271a0461cdb8252d61f1c456fa3e59ab1f45b33accf5f58389e0577b8990bb3",
+        peer: "04\
+            d12dfb5289c8d4f81208b70270398c342296970a0bccb74c736fc7554494bf63\
+            56fbf3ca366cc23e8157854c13c58d6aac23f046ada30f8353e74f33039872ab",
+        secret: "d6840f6b42f6edafd13116e0e12565202fef8e9ece7dce03812464d04b9442de",
+    },
+    Vector {
+        method: "ecdh-sha2-nistp384",
+        private: "099f3c7034d4a2c699884d73a375a67f7624ef7c6b3c0f16\
+            0647b67414dce655e35b538041e649ee3faef896783ab194",
+        share: "04\
+            667842d7d180ac2cde6f74f37551f55755c7645c20ef73e31634fe72b4c55ee6\
+            de3ac808acb4bdb4c88732aee95f41aa\
+            9482ed1fc0eeb9cafc4984625ccfc23f65032149e0e144ada024181535a0f38e\
+            eb9fcff3c2c947dae69b4c634573a81c",
+        peer: "04\
+            e558dbef53eecde3d3fccfc1aea08a89a987475d12fd950d83cfa41732bc509d\
+            0d1ac43a0336def96fda41d0774a3571\
+            dcfbec7aacf3196472169e838430367f66eebe3c6e70c416dd5f0c68759dd1ff\
+            f83fa40142209dff5eaad96db9e6386c",
+        secret: "11187331c279962d93d604243fd592cb9d0a926f422e4718\
+            7521287e7156c5c4d603135569b9e9d09cf5d4a270f59746",
+    },
+    Vector {
+        method: "diffie-hellman-group14-sha256",
+        private: "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f",
+        share: fixtures::GROUP14_OURS,
+        peer: fixtures::GROUP14_PEER,
+        secret: fixtures::GROUP14_SECRET,
+    },
+    Vector {
+        method: "diffie-hellman-group16-sha512",
+        private: "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f\
+            a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf",
+        share: fixtures::GROUP16_OURS,
+        peer: fixtures::GROUP16_PEER,
+        secret: fixtures::GROUP16_SECRET,
+    },
+];
+
+#[test]
+fn both_roles_compute_the_published_shares_and_secrets() {
+    for provider in providers() {
+        for vector in VECTORS {
+            let method = kex(&provider, vector.method);
+            let client = method.start(&Dealt::new(vector.private)).unwrap();
+            assert_eq!(client.share(), hex(vector.share), "{}", vector.method);
+            let secret = client.finish(&hex(vector.peer)).unwrap();
+            assert_eq!(secret.expose(), hex(vector.secret), "{}", vector.method);
+
+            let (share, secret) = method
+                .respond(&hex(vector.peer), &Dealt::new(vector.private))
+                .unwrap();
+            assert_eq!(share, hex(vector.share), "{}", vector.method);
+            assert_eq!(secret.expose(), hex(vector.secret), "{}", vector.method);
+        }
+    }
+}
+
+#[test]
+fn the_two_ends_agree_whoever_their_providers_are() {
+    let [ring, rustcrypto, _] = providers();
+    for (client, server) in [(&ring, &rustcrypto), (&rustcrypto, &ring)] {
+        for (client, server) in client.kex.iter().zip(server.kex.iter()) {
+            let turn = client.start(&OsRandom).unwrap();
+            let (share, theirs) = server.respond(turn.share(), &OsRandom).unwrap();
+            assert_eq!(turn.finish(&share).unwrap(), theirs, "{}", client.name());
+        }
+    }
+}
+
+#[test]
+fn one_seed_gives_one_exchange_and_another_seed_another() {
+    let [_, provider, _] = providers();
+    for method in provider.kex.iter() {
+        let share = |seed| {
+            let random = SeededRandom::new([seed; 32]);
+            method.start(&random).unwrap().share().to_vec()
+        };
+        assert_eq!(share(1), share(1), "{}", method.name());
+        assert_ne!(share(1), share(2), "{}", method.name());
+    }
+}
+
+#[test]
+fn without_randomness_there_is_no_exchange() {
+    for provider in providers() {
+        for method in provider.kex.iter() {
+            let dry = Dealt::new("00");
+            assert_eq!(method.start(&dry).unwrap_err(), CryptoError::Random);
+        }
+    }
+}
+
+#[test]
+fn a_scalar_outside_the_curves_order_is_drawn_again() {
+    let [ring, ..] = providers();
+    let first = "ff".repeat(32) + &"00".repeat(32);
+    let dealt = Dealt::new(&(first + VECTORS[2].private));
+    let turn = kex(&ring, "ecdh-sha2-nistp256").start(&dealt).unwrap();
+    assert_eq!(turn.share(), hex(VECTORS[2].share));
+    let broken = Dealt::new(&"ff".repeat(32 * 9));
+    assert_eq!(
+        kex(&ring, "ecdh-sha2-nistp256").start(&broken).unwrap_err(),
+        CryptoError::Random
+    );
+}
+
+#[test]
+fn numbers_are_encoded_as_each_method_says() {
+    for provider in providers() {
+        for method in provider.kex.iter() {
+            let finite = method.name().starts_with("diffie-hellman");
+            let share = if finite {
+                NumberEncoding::MpInt
+            } else {
+                NumberEncoding::String
+            };
+            assert_eq!(method.share_encoding(), share);
+            assert_eq!(method.secret_encoding(), NumberEncoding::MpInt);
+        }
+    }
+}
+
+fn refused(method: &dyn KexAlgorithm, share: &[u8]) {
+    let turn = method.start(&OsRandom).unwrap();
+    let name = method.name();
+    assert_eq!(
+        turn.finish(share).unwrap_err(),
+        CryptoError::BadShare,
+        "{name} client"
+    );
+    let answer = method.respond(share, &OsRandom);
+    assert_eq!(answer.unwrap_err(), CryptoError::BadShare, "{name} server");
+}
+
+/// Every encoding of the points whose order divides 8, but for the top bit: 0, 1, the two of order 8,
+/// p - 1, p and p + 1. The list of twelve that is often quoted goes on beyond 2^255, for code that
+/// does not mask the top bit as RFC 7748 §5 demands; masked, those five are ordinary points.
+const LOW_ORDER: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+/// The five of the quoted twelve that are beyond 2^255.
+const BEYOND: [&str; 5] = [
+    "cdeb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b880",
+    "4c9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f11d7",
+    "d9ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "daffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "dbffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+];
+
+#[test]
+fn points_of_low_order_and_wrong_length_are_refused_on_curve25519() {
+    for provider in providers() {
+        let method = kex(&provider, "curve25519-sha256");
+        for point in LOW_ORDER {
+            let mut point = hex(point);
+            refused(method, &point);
+            point[31] |= 0x80;
+            refused(method, &point);
+        }
+        for len in (0..=64).filter(|&len| len != 32) {
+            refused(method, &vec![9; len]);
+        }
+    }
+}
+
+#[test]
+fn the_top_bit_of_a_curve25519_share_is_masked() {
+    for provider in providers() {
+        let method = kex(&provider, "curve25519-sha256");
+        let secret = |share: &[u8]| method.start(&Dealt::new(ALICE)).unwrap().finish(share);
+        for point in BEYOND.into_iter().chain([BOB_SHARE]) {
+            let mut masked = hex(point);
+            masked[31] &= 0x7f;
+            let mut set = masked.clone();
+            set[31] |= 0x80;
+            assert_eq!(secret(&masked).unwrap(), secret(&set).unwrap(), "{point}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_uncompressed_point_of_the_curve_is_refused() {
+    for provider in providers() {
+        for vector in &VECTORS[2..4] {
+            let method = kex(&provider, vector.method);
+            let good = hex(vector.peer);
+            let width = (good.len() - 1) / 2;
+
+            let mut off_curve = good.clone();
+            *off_curve.last_mut().unwrap() ^= 1;
+            refused(method, &off_curve);
+
+            // Infinity, the compressed and the hybrid form of the good point, and no form at all.
+            refused(method, &[0]);
+            let compressed = [&[2 | good.last().unwrap() & 1], &good[1..=width]].concat();
+            refused(method, &compressed);
+            for tag in (0..=255).filter(|&tag| tag != 4) {
+                let mut other = good.clone();
+                other[0] = tag;
+                refused(method, &other);
+            }
+            for len in (0..good.len()).chain([good.len() + 1]) {
+                let mut other = good.clone();
+                other.resize(len, 0);
+                refused(method, &other);
+            }
+            // Coordinates that are not below the field's prime.
+            refused(method, &[&[4][..], &vec![0xff; 2 * width]].concat());
+        }
+    }
+}
+
+#[test]
+fn the_ends_of_a_finite_field_and_what_lies_beyond_are_refused() {
+    for provider in providers() {
+        for (name, prime) in [
+            ("diffie-hellman-group14-sha256", PRIME14),
+            ("diffie-hellman-group16-sha512", PRIME16),
+        ] {
+            let method = kex(&provider, name);
+            let prime = hex(prime);
+            let len = prime.len();
+            let with_last = |byte: u8| {
+                let mut number = prime.clone();
+                *number.last_mut().unwrap() = byte;
+                number
+            };
+            refused(method, &[]);
+            refused(method, &[0]);
+            refused(method, &[1]);
+            refused(method, &[vec![0; len - 1], vec![1]].concat());
+            // Both primes end in ff: p - 1, p; p + 1 carries through the last eight bytes.
+            refused(method, &with_last(0xfe));
+            refused(method, &prime);
+            let mut above = prime.clone();
+            let start = len - 8;
+            above[start..].fill(0);
+            above[start - 1] += 1;
+            refused(method, &above);
+            refused(method, &vec![0xff; len]);
+            refused(method, &[&[1][..], &prime].concat());
+            refused(method, &vec![2; len + 1]);
+
+            // 2 and p - 2 are the last that are let in.
+            let turn = method.start(&OsRandom).unwrap();
+            assert!(turn.finish(&[2]).is_ok());
+            assert!(method.respond(&with_last(0xfd), &OsRandom).is_ok());
+        }
+    }
+}
