@@ -282,10 +282,11 @@ fn a_signature_that_proves_nothing_fails_unasked() {
         .byte(1)
         .string("rsa-sha2-512")
         .string(rsa.as_bytes());
-    let other_name =
-        Raw(Vec::new())
-            .string("rsa-sha2-256")
-            .string(checksum("rsa-sha2-256", &rsa, b""));
+    // Right but for the name in front of it.
+    let mut data = Raw(Vec::new()).string(SESSION);
+    data.0.extend(&head.0);
+    let sum = checksum("rsa-sha2-512", &rsa, &data.0);
+    let other_name = Raw(Vec::new()).string("rsa-sha2-256").string(sum);
     // The user's name is under the signature: alice's, replayed as root's.
     let replayed = {
         let mut raw = good;
