@@ -24,7 +24,12 @@ pub(super) struct Credit {
 impl Credit {
     /// A channel that announced a window of `target` bytes, and messages of at most `max_packet`.
     pub(super) const fn new(target: u32, max_packet: u32) -> Self {
-        Self { target, window: target, held: 0, max_packet }
+        Self {
+            target,
+            window: target,
+            held: 0,
+            max_packet,
+        }
     }
 
     /// Data has arrived, and is held from now on.
@@ -37,7 +42,10 @@ impl Credit {
             .ok()
             .filter(|&it| it <= self.max_packet)
             .ok_or(PeerMisbehaved::ChannelPacketTooLong)?;
-        self.window = self.window.checked_sub(arrived).ok_or(PeerMisbehaved::WindowExceeded)?;
+        self.window = self
+            .window
+            .checked_sub(arrived)
+            .ok_or(PeerMisbehaved::WindowExceeded)?;
         self.held = self.held.saturating_add(arrived);
         Ok(arrived)
     }
@@ -51,7 +59,9 @@ impl Credit {
     /// How many bytes the window is to be adjusted by now: half a target at a time, so that
     /// adjustments stay rare.
     pub(super) fn due(&mut self) -> Option<u32> {
-        let owed = self.target.saturating_sub(self.window.saturating_add(self.held));
+        let owed = self
+            .target
+            .saturating_sub(self.window.saturating_add(self.held));
         if owed == 0 || owed < self.target / 2 {
             return None;
         }
@@ -88,7 +98,10 @@ pub(super) struct Allowance {
 
 impl Allowance {
     /// Of a channel that the peer has not confirmed: nothing.
-    pub(super) const NONE: Self = Self { window: 0, max_packet: 0 };
+    pub(super) const NONE: Self = Self {
+        window: 0,
+        max_packet: 0,
+    };
 
     /// What the peer announced. A maximum packet size of 0 would let no byte through, ever.
     pub(super) const fn new(window: u32, max_packet: u32) -> Result<Self, PeerMisbehaved> {
@@ -103,7 +116,10 @@ impl Allowance {
     /// RFC 4254 §5.2: "Implementations MUST correctly handle window sizes of up to 2^32 - 1 bytes.
     /// The window MUST NOT be increased above 2^32 - 1 bytes."
     pub(super) fn grant(&mut self, bytes: u32) -> Result<(), PeerMisbehaved> {
-        self.window = self.window.checked_add(bytes).ok_or(PeerMisbehaved::WindowOverflow)?;
+        self.window = self
+            .window
+            .checked_add(bytes)
+            .ok_or(PeerMisbehaved::WindowOverflow)?;
         Ok(())
     }
 
@@ -148,7 +164,10 @@ mod tests {
     fn more_than_the_window_or_the_announced_packet_is_refused() {
         let mut credit = Credit::new(1000, 600);
         assert_eq!(credit.spend(601), Err(PeerMisbehaved::ChannelPacketTooLong));
-        assert_eq!(credit.spend(usize::MAX), Err(PeerMisbehaved::ChannelPacketTooLong));
+        assert_eq!(
+            credit.spend(usize::MAX),
+            Err(PeerMisbehaved::ChannelPacketTooLong)
+        );
         assert_eq!(credit.spend(600), Ok(600));
         assert_eq!(credit.spend(401), Err(PeerMisbehaved::WindowExceeded));
         assert_eq!(credit.spend(400), Ok(400));
@@ -169,7 +188,10 @@ mod tests {
         credit.take(2000);
         assert_eq!(credit.due(), Some(100));
         let mut credit = Credit::new(u32::MAX, u32::MAX);
-        assert_eq!(credit.spend(usize::try_from(u32::MAX).unwrap()), Ok(u32::MAX));
+        assert_eq!(
+            credit.spend(usize::try_from(u32::MAX).unwrap()),
+            Ok(u32::MAX)
+        );
         credit.take(u32::MAX);
         assert_eq!(credit.due(), Some(u32::MAX));
         let mut credit = Credit::new(1, 1);
@@ -186,13 +208,19 @@ mod tests {
         assert_eq!(allowance.grant(0), Ok(()));
         assert_eq!(allowance.grant(1), Err(PeerMisbehaved::WindowOverflow));
         assert_eq!(allowance.window(), u32::MAX);
-        assert_eq!(Allowance::new(5, 0).unwrap_err(), PeerMisbehaved::UselessChannel);
+        assert_eq!(
+            Allowance::new(5, 0).unwrap_err(),
+            PeerMisbehaved::UselessChannel
+        );
     }
 
     #[test]
     fn a_claim_is_the_least_of_queue_window_packet_and_our_own_limit() {
         let mut allowance = Allowance::new(25, 10).unwrap();
-        assert_eq!([3, 100, 100, 100, 100].map(|queued| allowance.claim(queued)), [3, 10, 10, 2, 0]);
+        assert_eq!(
+            [3, 100, 100, 100, 100].map(|queued| allowance.claim(queued)),
+            [3, 10, 10, 2, 0]
+        );
         let mut allowance = Allowance::new(u32::MAX, u32::MAX).unwrap();
         assert_eq!(allowance.claim(usize::MAX), 256 * 1024);
         assert_eq!(Allowance::NONE.window(), 0);

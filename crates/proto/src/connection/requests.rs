@@ -73,7 +73,11 @@ impl InboundRequest for ToClient {
                 let core_dumped = body.read()?;
                 let message = printable(body.read()?);
                 let _language: &[u8] = body.read()?;
-                Self::ExitSignal { signal, core_dumped, message }
+                Self::ExitSignal {
+                    signal,
+                    core_dumped,
+                    message,
+                }
             }
             _ => return Ok(None),
         };
@@ -90,7 +94,11 @@ impl InboundRequest for ToClient {
     fn write_body(&self, out: &mut BytesMut) {
         match self {
             Self::ExitStatus(status) => status.write(out),
-            Self::ExitSignal { signal, core_dumped, message } => {
+            Self::ExitSignal {
+                signal,
+                core_dumped,
+                message,
+            } => {
                 signal.as_ref().write(out);
                 core_dumped.write(out);
                 message.as_str().write(out);
@@ -131,7 +139,10 @@ pub enum ToServer {
 
 /// A terminal (RFC 4254 §6.2).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_structs, reason = "the fields of RFC 4254 §6.2, of which there are no others")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the fields of RFC 4254 §6.2, of which there are no others"
+)]
 pub struct Pty {
     /// The value of the TERM variable.
     pub term: Bytes,
@@ -143,7 +154,10 @@ pub struct Pty {
 
 /// The size of a terminal; 0 means that it is not known (RFC 4254 §6.2). Any value may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_structs, reason = "the fields of RFC 4254 §6.7, of which there are no others")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the fields of RFC 4254 §6.7, of which there are no others"
+)]
 pub struct WindowSize {
     /// Width in characters.
     pub columns: u32,
@@ -163,11 +177,18 @@ impl InboundRequest for ToServer {
             b"subsystem" => Self::Subsystem(owned(body)?),
             b"exec" => Self::Exec(owned(body)?),
             b"shell" => Self::Shell,
-            b"env" => Self::Env { name: owned(body)?, value: owned(body)? },
+            b"env" => Self::Env {
+                name: owned(body)?,
+                value: owned(body)?,
+            },
             b"pty-req" => {
                 let term = owned(body)?;
                 let size = WindowSize::read(body)?;
-                Self::Pty(Pty { term, size, modes: modes(body.read()?)? })
+                Self::Pty(Pty {
+                    term,
+                    size,
+                    modes: modes(body.read()?)?,
+                })
             }
             b"window-change" => Self::WindowChange(WindowSize::read(body)?),
             b"signal" => Self::Signal(owned(body)?),
@@ -268,7 +289,7 @@ fn owned(body: &mut Reader<'_>) -> Result<Bytes, Malformed> {
 pub(super) struct Replies {
     /// The number of the slot in front.
     first: u64,
-    /// Decided or not, oldest first. The one in front is never decided: it would have left.
+    /// Decided or not, oldest first.
     slots: VecDeque<Option<Verdict>>,
 }
 
@@ -293,7 +314,9 @@ impl Replies {
 
     /// Decides a reply.
     pub(super) fn decide(&mut self, slot: u64, verdict: Verdict) {
-        let at = slot.checked_sub(self.first).and_then(|it| usize::try_from(it).ok());
+        let at = slot
+            .checked_sub(self.first)
+            .and_then(|it| usize::try_from(it).ok());
         if let Some(open) = at.and_then(|at| self.slots.get_mut(at)) {
             *open = Some(verdict);
         }
@@ -316,23 +339,41 @@ mod tests {
         let mut body = BytesMut::new();
         request.write_body(&mut body);
         let mut reader = Reader::new(&body);
-        assert_eq!(Q::parse(request.name(), &mut reader).unwrap().as_ref(), Some(request));
+        assert_eq!(
+            Q::parse(request.name(), &mut reader).unwrap().as_ref(),
+            Some(request)
+        );
         assert_eq!(reader.finish(), Ok(()));
         // Cut at each byte: an error or a shorter reading that leaves the cut unseen, never a panic.
         for cut in 0..body.len() {
-            assert!(Q::parse(request.name(), &mut Reader::new(&body[..cut])).is_err(), "cut at {cut}");
+            assert!(
+                Q::parse(request.name(), &mut Reader::new(&body[..cut])).is_err(),
+                "cut at {cut}"
+            );
         }
     }
 
     #[test]
     fn what_one_end_asks_the_other_reads() {
-        let size = WindowSize { columns: 80, rows: 0, width: u32::MAX, height: 1 };
-        let pty = |modes| Pty { term: Bytes::from_static(b"xterm\xff"), size, modes };
+        let size = WindowSize {
+            columns: 80,
+            rows: 0,
+            width: u32::MAX,
+            height: 1,
+        };
+        let pty = |modes| Pty {
+            term: Bytes::from_static(b"xterm\xff"),
+            size,
+            modes,
+        };
         for request in [
             ToServer::Subsystem(Bytes::from_static(b"sftp")),
             ToServer::Exec(Bytes::from_static(b"true\0\xff")),
             ToServer::Shell,
-            ToServer::Env { name: Bytes::from_static(b"A"), value: Bytes::new() },
+            ToServer::Env {
+                name: Bytes::from_static(b"A"),
+                value: Bytes::new(),
+            },
             ToServer::Pty(pty(vec![(1, 3), (159, u32::MAX), (1, 4)])),
             ToServer::Pty(pty(vec![])),
             ToServer::WindowChange(size),
@@ -350,21 +391,42 @@ mod tests {
 
     #[test]
     fn terminal_modes_end_at_op_end_or_at_an_undefined_opcode() {
-        assert_eq!(modes(&[1, 0, 0, 0, 3, 0, 0, 99]), Ok(vec![(1, 3)]), "a second end is not looked at");
+        assert_eq!(
+            modes(&[1, 0, 0, 0, 3, 0, 0, 99]),
+            Ok(vec![(1, 3)]),
+            "a second end is not looked at"
+        );
         assert_eq!(modes(&[159, 0, 0, 1, 0, 160, 7]), Ok(vec![(159, 256)]));
         assert_eq!(modes(&[255]), Ok(vec![]));
         assert_eq!(modes(&[]), Ok(vec![]));
-        assert_eq!(modes(&[2, 0, 0, 0, 9]), Ok(vec![(2, 9)]), "TTY_OP_END left out");
+        assert_eq!(
+            modes(&[2, 0, 0, 0, 9]),
+            Ok(vec![(2, 9)]),
+            "TTY_OP_END left out"
+        );
         assert_eq!(modes(&[2, 0, 0, 0]), Err(Malformed("truncated")));
     }
 
     #[test]
     fn each_end_knows_only_its_own_requests() {
         let mut nothing = Reader::new(&[]);
-        for name in [&b"exec"[..], b"subsystem", b"shell", b"exit-statu", b"", b"\xff"] {
+        for name in [
+            &b"exec"[..],
+            b"subsystem",
+            b"shell",
+            b"exit-statu",
+            b"",
+            b"\xff",
+        ] {
             assert_eq!(ToClient::parse(name, &mut nothing), Ok(None));
         }
-        for name in [&b"exit-status"[..], b"x11-req", b"keepalive@openssh.com", b"Shell", b"\0"] {
+        for name in [
+            &b"exit-status"[..],
+            b"x11-req",
+            b"keepalive@openssh.com",
+            b"Shell",
+            b"\0",
+        ] {
             assert_eq!(ToServer::parse(name, &mut nothing), Ok(None));
         }
     }
@@ -377,7 +439,9 @@ mod tests {
         b"\x1b[31m\xff".as_slice().write(&mut body);
         "".write(&mut body);
         let parsed = ToClient::parse(b"exit-signal", &mut Reader::new(&body)).unwrap();
-        let Some(ToClient::ExitSignal { message, .. }) = parsed else { panic!("{parsed:?}") };
+        let Some(ToClient::ExitSignal { message, .. }) = parsed else {
+            panic!("{parsed:?}")
+        };
         assert_eq!(message, "\u{fffd}[31m\u{fffd}");
     }
 
