@@ -40,6 +40,7 @@
 )]
 
 pub mod auth;
+pub mod config;
 pub mod connection;
 pub mod crypto;
 pub mod error;

@@ -83,7 +83,7 @@ pub(crate) mod sealed {
 
     impl Role for super::Client {
         const SIDE: Side = Side::Client;
-        type Local = crate::session::ClientLocal;
+        type Local = crate::config::ClientLocal;
         type Exchange = crate::transport::ClientExchange;
         type Auth = crate::auth::client::Auth;
         type Inbound = ToClient;
@@ -107,7 +107,7 @@ pub(crate) mod sealed {
 
     impl Role for super::Server {
         const SIDE: Side = Side::Server;
-        type Local = crate::session::ServerLocal;
+        type Local = crate::config::ServerLocal;
         type Exchange = crate::transport::ServerExchange;
         type Auth = crate::auth::server::Auth;
         type Inbound = ToServer;

@@ -17,16 +17,16 @@ mod questions;
 
 pub use questions::{Credential, Event, PasswordExpired, Prompts, ToSign, Turn};
 
-use super::messages::{self, Banner, Failure, ServiceAccept, ServiceRequest, interactive};
+use super::messages::{self, Banner, Failure, ServiceAccept, ServiceRequest, Success, interactive};
 use super::messages::{password, publickey};
 use super::signed_data::{self, Purpose};
-use super::{AUTH_SERVICE, Authenticated, Effort, Machine, Method, Step, Success, Ticket, Tickets};
+use super::{AUTH_SERVICE, Authenticated, Effort, Machine, Method, Step, Ticket, Tickets};
 use crate::crypto::{CryptoError, PublicKey, Secret, SigningKey, write_signature};
 use crate::error::{Error, PeerMisbehaved};
 use crate::limits;
 use crate::packet::Payload;
 use crate::role::Client;
-use crate::session::Config;
+use crate::config::Config;
 use crate::transport::{ExtInfo, SessionId};
 use crate::wire::{self, Field, Message};
 use bytes::BytesMut;

@@ -15,15 +15,13 @@ mod tests;
 use crate::error::Error;
 use crate::packet::Payload;
 use crate::role::Role;
-use crate::session::Config;
+use crate::config::Config;
 use crate::transport::{ExtInfo, SessionId};
 use crate::wire;
 use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
-
-pub(crate) use messages::Success;
 
 /// The service that follows authentication (RFC 4254 §1).
 pub(crate) const CONNECTION_SERVICE: &str = "ssh-connection";
@@ -111,9 +109,8 @@ impl Authenticated {
         self.effort == Effort::Trivial
     }
 
-    /// Messages that the machine had not been asked for when it ended. They go before everything
-    /// else, a server's SUCCESS included: a client that sends its first request along with the
-    /// service request leaves SERVICE_ACCEPT here.
+    /// Messages that the machine had not been asked for when it ended, a server's SUCCESS last. They
+    /// go before anything that the next service says.
     pub(crate) fn take_unsent(&mut self) -> VecDeque<BytesMut> {
         std::mem::take(&mut self.unsent)
     }

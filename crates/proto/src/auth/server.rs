@@ -17,8 +17,8 @@
 //! application's to see to: there is no clock here.
 
 use super::messages::{
-    self, Banner, Failure, Request, ServiceAccept, ServiceRequest, interactive, invalid, password,
-    publickey,
+    self, Banner, Failure, Request, ServiceAccept, ServiceRequest, Success, interactive, invalid,
+    password, publickey,
 };
 use super::signed_data;
 use super::{
@@ -30,7 +30,7 @@ use crate::error::{Error, PeerMisbehaved};
 use crate::limits;
 use crate::packet::Payload;
 use crate::role::Server;
-use crate::session::Config;
+use crate::config::Config;
 use crate::transport::{ExtInfo, SessionId};
 use crate::wire::{self, Malformed, Message, NameList, Rest, SentBy, Text};
 use bytes::{Bytes, BytesMut};
@@ -287,7 +287,7 @@ impl Auth {
         Ok(Step::Stay(self))
     }
 
-    fn accept(self, asked: &Asked) -> Step<Self> {
+    fn accept(mut self, asked: &Asked) -> Step<Self> {
         let method = asked.method();
         let trivial = method == Method::None && self.passed.is_empty();
         let effort = if trivial {
@@ -295,6 +295,8 @@ impl Auth {
         } else {
             Effort::Proved
         };
+        // RFC 4252 §5.1: sent once, behind whatever authentication still had to say.
+        self.say(&Success {});
         let user = self.user.unwrap_or_default();
         Step::Done(Authenticated {
             user,

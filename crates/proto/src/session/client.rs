@@ -1,6 +1,9 @@
 //! What only a client can do.
 
-use super::{Config, Connection, HostKey};
+use super::{Config, Connection, HostKey, Phase};
+use crate::auth::Machine;
+use crate::auth::client::{Auth, Credential, PasswordExpired, Prompts, ToSign, Turn};
+use crate::crypto::{CryptoError, Secret};
 use crate::error::Error;
 use crate::role::Client;
 use std::sync::Arc;
@@ -41,6 +44,71 @@ impl Connection<Client> {
             }
             let notice = this.transport.trust_host_key()?;
             Ok(this.notice(notice, phase))
+        })
+    }
+
+    /// Tries one credential.
+    ///
+    /// # Errors
+    /// [`Error::ApiMisuse`] for the turn of another connection or a key without an algorithm; or the
+    /// error that ended the connection.
+    pub fn authenticate(&mut self, turn: Turn, credential: Credential) -> Result<(), Error> {
+        self.auth(|auth| auth.attempt(turn, credential))
+    }
+
+    /// Gives the signature that was asked for, without its algorithm's name, or says why there is none.
+    ///
+    /// # Errors
+    /// [`Error::ApiMisuse`] for a question of another connection; or the error that ended the
+    /// connection.
+    pub fn sign(
+        &mut self,
+        to_sign: ToSign,
+        signature: Result<Vec<u8>, CryptoError>,
+    ) -> Result<(), Error> {
+        self.auth(|auth| auth.signed(to_sign, signature))
+    }
+
+    /// Answers a round of keyboard-interactive, one response to each prompt (RFC 4256 §3.4).
+    ///
+    /// # Errors
+    /// [`Error::ApiMisuse`] for questions of another connection or another number of responses; or the
+    /// error that ended the connection.
+    pub fn respond(&mut self, prompts: Prompts, responses: Vec<Secret>) -> Result<(), Error> {
+        self.auth(|auth| auth.respond(prompts, responses))
+    }
+
+    /// Changes the expired password (RFC 4252 §8).
+    ///
+    /// # Errors
+    /// [`Error::ApiMisuse`] for a question of another connection; or the error that ended the
+    /// connection.
+    pub fn change_password(
+        &mut self,
+        expired: PasswordExpired,
+        old: Secret,
+        new: Secret,
+    ) -> Result<(), Error> {
+        self.auth(|auth| auth.change_password(expired, old, new))
+    }
+
+    /// Leaves the expired password as it is; another turn follows.
+    ///
+    /// # Errors
+    /// [`Error::ApiMisuse`] for a question of another connection; or the error that ended the
+    /// connection.
+    pub fn keep_password(&mut self, expired: PasswordExpired) -> Result<(), Error> {
+        self.auth(|auth| auth.keep_password(expired))
+    }
+
+    fn auth(&mut self, answer: impl FnOnce(&mut Auth) -> Result<(), Error>) -> Result<(), Error> {
+        self.advance(|this, mut phase| {
+            let Phase::Auth(auth) = &mut phase else {
+                return Err(Error::ApiMisuse("an answer to a question of another phase"));
+            };
+            answer(auth)?;
+            auth.poll_events(&mut this.auth_events);
+            Ok(phase)
         })
     }
 }

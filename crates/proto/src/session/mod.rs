@@ -2,12 +2,11 @@
 //! which phase.
 
 mod client;
-mod config;
 mod event;
 mod server;
 
 pub use client::Trust;
-pub use config::{Algorithms, ClientLocal, Config, KeepAlive, ServerLocal};
+pub use crate::config::{Algorithms, ClientLocal, Config, KeepAlive, ServerLocal};
 pub use event::{ClientEvent, Common, HostKey, ServerEvent};
 
 use crate::auth::{Machine, Step};
@@ -148,7 +147,8 @@ impl<R: Role> Connection<R> {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        match &self.phase {
+        match &mut self.phase {
+            Ok(Phase::Open(mux)) => mux.poll_event().map(R::channel_event),
             Err(error) if !self.closed_told => {
                 self.closed_told = true;
                 Some(Common::Closed(error.clone()).into())

@@ -25,7 +25,7 @@ use crate::error::{DisconnectReason, Error, PeerMisbehaved, printable};
 use crate::limits;
 use crate::packet::{self, Budget, Decoder, Encoder, KeySource, Payload};
 use crate::role::{Role, Side};
-use crate::session::Config;
+use crate::config::Config;
 use crate::wire::{self, Malformed, Message, Reader, SentBy, Text};
 use bytes::{Bytes, BytesMut};
 use exchange::Agreed;

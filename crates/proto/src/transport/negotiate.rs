@@ -5,7 +5,7 @@ use crate::crypto::{Cipher, CryptoProvider, KexAlgorithm, MacAlgorithm, Signatur
 use crate::error::Error;
 use crate::packet::Directional;
 use crate::role::Side;
-use crate::session::Algorithms;
+use crate::config::Algorithms;
 use crate::wire::NameList;
 
 /// Says that EXT_INFO is understood (RFC 8308 §2.1).

@@ -28,8 +28,8 @@ impl Pair {
         loop {
             let mut moved = false;
             if let Some(mut proof) = self.server.proof.take() {
-                let unsent = proof.take_unsent().into_iter().map(|it| Raw(it.to_vec()));
-                for message in unsent.chain([success()]) {
+                for message in proof.take_unsent() {
+                    let message = Raw(message.to_vec());
                     self.client.hears(&message).unwrap();
                     self.to_client.push(message);
                 }

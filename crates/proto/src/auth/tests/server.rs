@@ -127,7 +127,7 @@ fn acceptance_carries_what_was_not_sent_yet() {
     assert_eq!((proof.user(), proof.method()), ("alice", Method::Password));
     assert_eq!(
         proof.take_unsent(),
-        [BytesMut::from(&service_accept().0[..])]
+        [service_accept(), success()].map(|it| BytesMut::from(&it.0[..]))
     );
 }
 

@@ -5,7 +5,7 @@ use crate::crypto::{ActiveKex, NumberEncoding, PublicKey, split_signature};
 use crate::error::{Error, PeerMisbehaved};
 use crate::packet::Payload;
 use crate::role::Client;
-use crate::session::Config;
+use crate::config::Config;
 use crate::transport::messages::{dh, ecdh};
 use crate::transport::negotiate::Agreement;
 use crate::wire::{self, Malformed, Message, MpInt};

@@ -11,7 +11,7 @@ use crate::crypto::{KexAlgorithm, NumberEncoding, PublicKey, Secret};
 use crate::error::Error;
 use crate::packet::Payload;
 use crate::role::Role;
-use crate::session::Config;
+use crate::config::Config;
 use crate::wire::{self, Field, Unsigned};
 use bytes::{Bytes, BytesMut};
 use std::fmt::Debug;

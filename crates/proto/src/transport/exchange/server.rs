@@ -5,7 +5,7 @@ use crate::crypto::{CryptoError, NumberEncoding, write_signature};
 use crate::error::Error;
 use crate::packet::Payload;
 use crate::role::Server;
-use crate::session::Config;
+use crate::config::Config;
 use crate::transport::messages::{dh, ecdh};
 use crate::transport::negotiate::Agreement;
 use crate::wire::{self, Message, MpInt};

@@ -1,0 +1,219 @@
+//! A client's connection: from a name to authenticated, then sessions of SFTP.
+
+use crate::authenticate::{Credentials, authenticate};
+use crate::deadline::Deadlines;
+use crate::driver::Driver;
+use crate::error::{ConnectError, Lost, Stage};
+use crate::sftp::Sftp;
+use crate::shared::Shared;
+use crate::tcp::{self, Target};
+use sansftp_proto::crypto::PublicKey;
+use sansftp_proto::role::Client as ClientRole;
+use sansftp_proto::session::{ClientEvent, Config, Connection, HostKey, Trust};
+use sansftp_proto::transport::Negotiated;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+
+/// An authenticated connection. Dropping it ends the connection and its sessions;
+/// [`close`](Self::close) waits until that is done in good order.
+pub struct Client {
+    shared: Arc<Shared<ClientRole>>,
+    driver: JoinHandle<()>,
+    deadlines: Deadlines,
+    clock: Clock,
+}
+
+impl Client {
+    /// Connects over TCP, judges the host key, authenticates.
+    ///
+    /// # Errors
+    /// [`ConnectError`], with how far it had come. Nothing is left open then.
+    pub async fn connect(
+        target: &Target,
+        config: Config<ClientRole>,
+        deadlines: &Deadlines,
+        judge: impl FnOnce(&HostKey) -> Trust + Send,
+        credentials: Credentials,
+    ) -> Result<Self, ConnectError> {
+        let clock = Clock::new(deadlines.connect);
+        let stream = clock.within(Stage::Tcp, "the TCP connection", tcp::connect(target)).await??;
+        Self::begin(stream, config, deadlines, clock, judge, credentials).await
+    }
+
+    /// The same over any stream: a proxy's, a jump host's, an in-memory pipe.
+    ///
+    /// # Errors
+    /// [`ConnectError`], with how far it had come.
+    pub async fn over<Io>(
+        io: Io,
+        config: Config<ClientRole>,
+        deadlines: &Deadlines,
+        judge: impl FnOnce(&HostKey) -> Trust + Send,
+        credentials: Credentials,
+    ) -> Result<Self, ConnectError>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let clock = Clock::new(deadlines.connect);
+        Self::begin(io, config, deadlines, clock, judge, credentials).await
+    }
+
+    async fn begin<Io>(
+        io: Io,
+        mut config: Config<ClientRole>,
+        deadlines: &Deadlines,
+        mut clock: Clock,
+        judge: impl FnOnce(&HostKey) -> Trust + Send,
+        credentials: Credentials,
+    ) -> Result<Self, ConnectError>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // The clock below decides, and it stands still while a person is asked.
+        config.limits.login = NEVER;
+        let conn = Connection::client(Arc::new(config), Instant::now()).map_err(|protocol| {
+            ConnectError::Lost { stage: Stage::Handshake, lost: Lost { protocol, io: None } }
+        })?;
+        let shared = Shared::new(conn);
+        let driver = tokio::spawn(Driver::new(Arc::clone(&shared), io));
+        // From here on a drop, an error's included, ends the connection.
+        let mut client = Self { shared, driver, deadlines: deadlines.clone(), clock: clock.clone() };
+        client.judge(judge, &mut clock).await?;
+        authenticate(&client.shared, credentials, &mut clock).await?;
+        client.clock = clock;
+        Ok(client)
+    }
+
+    async fn judge(
+        &self,
+        judge: impl FnOnce(&HostKey) -> Trust + Send,
+        clock: &mut Clock,
+    ) -> Result<(), ConnectError> {
+        let key = loop {
+            if let ClientEvent::HostKey(key) = clock.event(&self.shared, Stage::Handshake).await? {
+                break key;
+            }
+        };
+        let trust = judge(&key);
+        // An error is sticky: whoever waits next is told.
+        let _ = self.shared.with(|state| state.conn.judge(key, trust));
+        Ok(())
+    }
+
+    /// Starts a session of SFTP on a channel of its own.
+    ///
+    /// # Errors
+    /// [`ConnectError::NoSubsystem`] when the server refuses; timeouts and losses. The first session
+    /// shares the connect deadline; later ones have one of their own.
+    pub async fn sftp(&self) -> Result<Sftp, ConnectError> {
+        let clock = self.clock.or_at_least_again(self.deadlines.connect);
+        let start = Sftp::start(Arc::clone(&self.shared), self.deadlines.clone());
+        clock.within(Stage::Subsystem, "the SFTP subsystem", start).await?
+    }
+
+    /// What was negotiated by the newest key exchange.
+    pub fn negotiated(&self) -> Option<Negotiated> {
+        self.shared.lock().conn.negotiated().cloned()
+    }
+
+    /// The host key that was trusted.
+    pub fn host_key(&self) -> Option<PublicKey> {
+        self.shared.lock().conn.host_key().cloned()
+    }
+
+    /// The server's identification line.
+    pub fn server_ident(&self) -> Vec<u8> {
+        self.shared.lock().conn.peer_ident().unwrap_or_default().to_vec()
+    }
+
+    /// Changes the keys now (RFC 4253 §9).
+    pub fn rekey(&self) {
+        // An error is sticky: whoever waits next is told.
+        let _ = self.shared.with(|state| state.conn.rekey());
+    }
+
+    /// How many key exchanges have finished.
+    pub fn exchanges(&self) -> u64 {
+        self.shared.lock().conn.exchanges()
+    }
+
+    /// Ends the connection in good order, for at most [`Deadlines::close`].
+    pub async fn close(mut self) {
+        self.shared.with(|state| state.conn.disconnect());
+        if tokio::time::timeout(self.deadlines.close, &mut self.driver).await.is_err() {
+            self.driver.abort();
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.shared.with(|state| state.conn.disconnect());
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("negotiated", &self.negotiated()).finish_non_exhaustive()
+    }
+}
+
+/// The connect deadline. Stands still while a person is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Clock {
+    deadline: Instant,
+}
+
+/// Farther off than any connection lives.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Clock {
+    fn new(total: Duration) -> Self {
+        let now = Instant::now();
+        Self { deadline: now.checked_add(total).unwrap_or(now + NEVER) }
+    }
+
+    /// Awaits `work`, until the deadline.
+    async fn within<T>(
+        &self,
+        stage: Stage,
+        doing: &'static str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, ConnectError> {
+        tokio::time::timeout_at(self.deadline.into(), work)
+            .await
+            .map_err(|_| ConnectError::TimedOut { stage, doing })
+    }
+
+    /// The next event, until the deadline. The connection is asked what it waits for.
+    pub(crate) async fn event(
+        &mut self,
+        shared: &Shared<ClientRole>,
+        stage: Stage,
+    ) -> Result<ClientEvent, ConnectError> {
+        match tokio::time::timeout_at(self.deadline.into(), shared.event()).await {
+            Ok(event) => event.map_err(|lost| ConnectError::Lost { stage, lost }),
+            Err(_) => {
+                let doing = shared.lock().conn.stage();
+                Err(ConnectError::TimedOut { stage, doing })
+            }
+        }
+    }
+
+    /// Awaits a person: the deadline moves by as long as that takes.
+    pub(crate) async fn stopped<T>(&mut self, person: impl Future<Output = T>) -> T {
+        let before = Instant::now();
+        let answer = person.await;
+        self.deadline += before.elapsed();
+        answer
+    }
+
+    /// What is left of this clock, or a new one once it has run out.
+    fn or_at_least_again(&self, total: Duration) -> Self {
+        if self.deadline > Instant::now() { self.clone() } else { Self::new(total) }
+    }
+}

@@ -1,0 +1,198 @@
+//! The one future per connection: moves bytes, time and wake-ups. Decides nothing.
+
+use crate::shared::{Driven, Shared};
+use bytes::{Buf, BytesMut};
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::Sleep;
+
+/// Room that is made for reads from the socket: several of the longest packets, so that a packet is
+/// rarely split between two buffers and moved.
+const READ_BLOCK: usize = 1024 * 1024;
+/// Below this much room a new block is begun.
+const READ_LEAST: usize = 64 * 1024;
+/// What is sealed ahead of the socket: enough for one large write, little enough that a window
+/// adjust or a key exchange never waits long behind it.
+const WRITE_ROOM: usize = 256 * 1024;
+/// Rounds per poll before other tasks get their turn.
+const ROUNDS: usize = 16;
+/// How long the last words may take to leave.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Drives one connection over one transport. Completes when the connection has ended and what it
+/// had to say is sent, or cannot be.
+pub(crate) struct Driver<R: Driven, Io> {
+    shared: Arc<Shared<R>>,
+    io: Io,
+    input: BytesMut,
+    /// Sealed bytes on their way to the socket: swapped with the connection's own buffer, so that
+    /// the lock is not held while the socket is written.
+    output: BytesMut,
+    receiving: Half,
+    sending: Half,
+    sleep: Pin<Box<Sleep>>,
+    /// When the connection ended: what is left to send has until shortly after.
+    ended: Option<Instant>,
+}
+
+/// Whether a direction of the socket is still of use.
+#[derive(PartialEq, Eq)]
+enum Half {
+    Open,
+    Ended,
+}
+
+impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
+    pub(crate) fn new(shared: Arc<Shared<R>>, io: Io) -> Self {
+        Self {
+            shared,
+            io,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            receiving: Half::Open,
+            sending: Half::Open,
+            sleep: Box::pin(tokio::time::sleep(LAST_WORDS)),
+            ended: None,
+        }
+    }
+
+    /// Socket to machine. Bytes that the machine does not want yet stay in `input`, and then nothing
+    /// more is read: that is the back-pressure.
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut moved = false;
+        {
+            let mut state = self.shared.lock();
+            if !self.input.is_empty() && state.conn.wants_input() {
+                let before = self.input.len();
+                // The error is sticky and comes back as an event.
+                let _ = state.conn.handle_input(now, &mut self.input);
+                moved |= self.input.len() != before;
+            }
+            if self.receiving == Half::Ended || !state.conn.wants_input() {
+                return moved;
+            }
+        }
+        if self.input.capacity() - self.input.len() < READ_LEAST {
+            self.input.reserve(READ_BLOCK);
+        }
+        let outcome = match pin!(self.io.read_buf(&mut self.input)).poll(cx) {
+            Poll::Pending => return moved,
+            Poll::Ready(outcome) => outcome,
+        };
+        let mut state = self.shared.lock();
+        let _ = match outcome {
+            Ok(0) => {
+                self.receiving = Half::Ended;
+                state.conn.handle_eof(now)
+            }
+            Ok(_) => state.conn.handle_input(now, &mut self.input),
+            Err(error) => {
+                self.receiving = Half::Ended;
+                state.io_error.get_or_insert_with(|| Arc::new(error));
+                state.conn.handle_eof(now)
+            }
+        };
+        true
+    }
+
+    /// Machine to socket.
+    fn send(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.sending == Half::Ended {
+            return false;
+        }
+        if self.output.is_empty() {
+            let mut state = self.shared.lock();
+            let sealed = state.conn.transmit(now, WRITE_ROOM);
+            if sealed.is_empty() {
+                return false;
+            }
+            std::mem::swap(sealed, &mut self.output);
+        }
+        let outcome = match Pin::new(&mut self.io).poll_write(cx, &self.output) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(outcome) => outcome,
+        };
+        match outcome {
+            Ok(written) => {
+                self.output.advance(written);
+                self.shared.lock().progress = now;
+            }
+            // What the peer said before it went away is still to be read, and its end is found
+            // there; the error is kept for the message.
+            Err(error) => {
+                self.sending = Half::Ended;
+                let mut state = self.shared.lock();
+                state.io_error.get_or_insert_with(|| Arc::new(error));
+                if self.receiving == Half::Ended {
+                    let _ = state.conn.handle_eof(now);
+                }
+            }
+        }
+        true
+    }
+
+    /// Clock to machine; arms the timer for the next time.
+    fn tick(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let due = {
+            let mut state = self.shared.lock();
+            let due = state.conn.poll_timeout();
+            if due.is_some_and(|at| at <= now) {
+                let _ = state.conn.handle_timeout(now);
+                return true;
+            }
+            due.or_else(|| self.ended.map(|at| at + LAST_WORDS))
+        };
+        let Some(at) = due else { return false };
+        if self.sleep.deadline().into_std() != at {
+            self.sleep.as_mut().reset(at.into());
+        }
+        self.sleep.as_mut().poll(cx).is_ready()
+    }
+
+    /// Whether there is nothing left to do for anyone.
+    fn is_done(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let silent = {
+            let mut state = self.shared.lock();
+            if state.ended.is_none() {
+                return false;
+            }
+            self.output.is_empty() && state.conn.transmit(now, 1).is_empty()
+        };
+        let ended = *self.ended.get_or_insert(now);
+        if self.sending == Half::Ended || now >= ended + LAST_WORDS {
+            return true;
+        }
+        silent && Pin::new(&mut self.io).poll_shutdown(cx).is_ready()
+    }
+}
+
+impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Future for Driver<R, Io> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.shared.lock().park(cx);
+        for _ in 0..ROUNDS {
+            let now = Instant::now();
+            let mut moved = this.receive(cx, now);
+            moved |= this.shared.lock().work(now);
+            moved |= this.send(cx, now);
+            moved |= this.tick(cx, now);
+            if this.is_done(cx, now) {
+                return Poll::Ready(());
+            }
+            if !moved {
+                let _ = Pin::new(&mut this.io).poll_flush(cx);
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,103 @@
+//! What can go wrong while connecting, and how an established connection is lost.
+
+use sansftp_proto::error::Error as Protocol;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// How far a connection had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Turning the host's name into addresses.
+    Resolve,
+    /// Opening the TCP connection.
+    Tcp,
+    /// Identification and key exchange.
+    Handshake,
+    /// User authentication.
+    Authentication,
+    /// Opening the channel and starting the SFTP subsystem.
+    Subsystem,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "resolving the host's name",
+            Self::Tcp => "connecting",
+            Self::Handshake => "key exchange",
+            Self::Authentication => "authentication",
+            Self::Subsystem => "the start of SFTP",
+        })
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No address, or none that answers.
+    #[error("cannot reach {host}: {cause}")]
+    Unreachable {
+        /// Host and port.
+        host: String,
+        /// Resolve or Tcp.
+        stage: Stage,
+        /// What the system says.
+        cause: Arc<io::Error>,
+    },
+    /// The deadline passed.
+    #[error("timed out during {stage} ({doing})")]
+    TimedOut {
+        /// How far it had come.
+        stage: Stage,
+        /// What the connection was waiting for.
+        doing: &'static str,
+    },
+    /// The connection ended.
+    #[error("{lost} during {stage}")]
+    Lost {
+        /// How far it had come.
+        stage: Stage,
+        /// How.
+        lost: Lost,
+    },
+    /// The server takes none of the credentials.
+    #[error("the server refused authentication (tried: {})", list(tried))]
+    Refused {
+        /// The methods that were tried.
+        tried: Vec<String>,
+        /// The methods that the server would still take.
+        remaining: Vec<String>,
+        /// What is to be known besides, for example that the password has expired.
+        remark: Option<&'static str>,
+    },
+    /// The server does not open a channel or start the SFTP subsystem.
+    #[error("the server does not offer SFTP to this account: {0}")]
+    NoSubsystem(String),
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+/// How a connection was lost. Cheap to clone: everyone who waits is told the same.
+#[derive(Debug, Clone)]
+pub struct Lost {
+    /// What the protocol says.
+    pub protocol: Protocol,
+    /// What the socket says, where that was the cause.
+    pub io: Option<Arc<io::Error>>,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.io {
+            Some(io) => write!(f, "{} ({io})", self.protocol),
+            None => self.protocol.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Lost {}

@@ -1,0 +1,522 @@
+//! A session of SFTP: one request, one future. Many may be under way at once.
+
+use super::error::SftpError;
+use super::job::Job;
+use super::machines::{Session, Started};
+use super::{ReadDir, ReadFile, WriteFile};
+use crate::deadline::Deadlines;
+use crate::error::{ConnectError, Lost, Stage};
+use crate::shared::{Shared, State};
+use bytes::Bytes;
+use sansftp_proto::connection::ChannelId;
+use sansftp_proto::error::Error as Protocol;
+use sansftp_proto::role::Client as ClientRole;
+use sansftp_proto::sftp::extensions::{
+    self, CopyData, Fsync, Hardlink, Limits, PosixRename, RequestLengths, StatVfs,
+};
+use sansftp_proto::sftp::messages::{
+    Close, Fsetstat, Fstat, Lstat, Mkdir, Open, Opendir, Readlink, Realpath, Remove, Rename, Rmdir,
+    Setstat, Stat, Symlink,
+};
+use sansftp_proto::sftp::{
+    Attrs, Blocked, Extension, Extensions, Handle, Kind, OpenFlags, Pending, Request,
+};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::time::Sleep;
+
+/// A session of SFTP. Cheap to clone: all clones are the same session, which ends with the last of
+/// them, open files included.
+#[derive(Clone)]
+pub struct Sftp {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    shared: Arc<Shared<ClientRole>>,
+    channel: ChannelId,
+    deadlines: Deadlines,
+    extensions: Extensions,
+    lengths: RequestLengths,
+    limits: Option<Limits>,
+}
+
+/// Which deadline a request has.
+#[derive(Clone, Copy)]
+pub(super) enum Patience {
+    /// What a server answers at once.
+    Request,
+    /// What may take it long.
+    Durable,
+}
+
+impl Sftp {
+    /// Opens a channel, starts the subsystem, learns what the server can do. The deadline is the
+    /// caller's.
+    pub(crate) async fn start(
+        shared: Arc<Shared<ClientRole>>,
+        deadlines: Deadlines,
+    ) -> Result<Self, ConnectError> {
+        let lost = |lost: Lost| ConnectError::Lost { stage: Stage::Subsystem, lost };
+        let channel = shared.with(|state| {
+            if let Some(ended) = &state.ended {
+                return Err(lost(ended.clone()));
+            }
+            let Some(mux) = state.conn.mux() else {
+                let protocol = Protocol::ApiMisuse("SFTP before authentication");
+                return Err(lost(Lost { protocol, io: None }));
+            };
+            let id = mux
+                .open_session()
+                .map_err(|_| ConnectError::NoSubsystem("too many channels are open".to_owned()))?;
+            state.machines.begin(id);
+            Ok(id)
+        })?;
+        let mut inner = Inner {
+            shared,
+            channel,
+            deadlines,
+            extensions: Extensions::NONE,
+            lengths: RequestLengths::UNANNOUNCED,
+            limits: None,
+        };
+        inner.extensions = poll_fn(|cx| {
+            let mut state = inner.shared.lock();
+            let Some(session) = state.machines.get(channel) else {
+                let protocol = Protocol::Unreachable("a session of SFTP that nobody ended is gone");
+                return Poll::Ready(Err(lost(Lost { protocol, io: None })));
+            };
+            match session.poll_started(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Started::Ready(extensions)) => Poll::Ready(Ok(extensions)),
+                Poll::Ready(Started::Refused(why)) => {
+                    Poll::Ready(Err(ConnectError::NoSubsystem(why)))
+                }
+                Poll::Ready(Started::Failed(SftpError::Lost(cause))) => {
+                    Poll::Ready(Err(lost(cause)))
+                }
+                Poll::Ready(Started::Failed(error)) => {
+                    Poll::Ready(Err(ConnectError::NoSubsystem(error.to_string())))
+                }
+            }
+        })
+        .await?;
+        if inner.extensions.contains(Extension::Limits) {
+            // A server that announces limits and then refuses to tell them has the usual ones.
+            inner.limits = inner.request(&extensions::GetLimits {}, Patience::Request).await.ok();
+        }
+        inner.lengths = inner.limits.as_ref().map_or(RequestLengths::UNANNOUNCED, RequestLengths::from);
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What the server announced.
+    pub fn extensions(&self) -> Extensions {
+        self.inner.extensions
+    }
+
+    /// What the server says of its limits, if it does.
+    pub fn limits(&self) -> Option<Limits> {
+        self.inner.limits.clone()
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn open_read(&self, path: &[u8]) -> Result<ReadFile, SftpError> {
+        let handle = self.open(path, OpenFlags::READ).await?;
+        Ok(ReadFile::new(self.clone(), handle))
+    }
+
+    /// Opens a file for writing, with these flags besides [`OpenFlags::WRITE`]. Attributes are left
+    /// to the server.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn open_write(&self, path: &[u8], flags: OpenFlags) -> Result<WriteFile, SftpError> {
+        let handle = self.open(path, OpenFlags::WRITE | flags).await?;
+        Ok(WriteFile::new(self.clone(), handle))
+    }
+
+    async fn open(&self, filename: &[u8], pflags: OpenFlags) -> Result<Handle, SftpError> {
+        let open = Open { filename, pflags, attrs: Attrs::default() };
+        self.inner.request(&open, Patience::Request).await
+    }
+
+    /// Opens a directory for listing.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn read_dir(&self, path: &[u8]) -> Result<ReadDir, SftpError> {
+        let handle = self.inner.request(&Opendir { path }, Patience::Request).await?;
+        Ok(ReadDir::new(self.clone(), handle))
+    }
+
+    /// Attributes of what the path leads to; links are followed.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn stat(&self, path: &[u8]) -> Result<Attrs, SftpError> {
+        self.inner.request(&Stat { path }, Patience::Request).await
+    }
+
+    /// Attributes of the name itself; a link is not followed.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn lstat(&self, path: &[u8]) -> Result<Attrs, SftpError> {
+        self.inner.request(&Lstat { path }, Patience::Request).await
+    }
+
+    /// Sets those attributes that are given; links are followed.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn set_stat(&self, path: &[u8], attrs: Attrs) -> Result<(), SftpError> {
+        self.inner.request(&Setstat { path, attrs }, Patience::Request).await
+    }
+
+    /// The absolute path that the server means.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn real_path(&self, path: &[u8]) -> Result<Bytes, SftpError> {
+        self.inner.request(&Realpath { path }, Patience::Request).await
+    }
+
+    /// What a symbolic link points at.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn read_link(&self, path: &[u8]) -> Result<Bytes, SftpError> {
+        self.inner.request(&Readlink { path }, Patience::Request).await
+    }
+
+    /// Makes a symbolic link at `link` that points at `target`.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn symlink(&self, target: &[u8], link: &[u8]) -> Result<(), SftpError> {
+        let request = Symlink { targetpath: target, linkpath: link };
+        self.inner.request(&request, Patience::Request).await
+    }
+
+    /// The plain rename. Whether it replaces an existing target differs between servers.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), SftpError> {
+        self.inner.request(&Rename { oldpath: from, newpath: to }, Patience::Request).await
+    }
+
+    /// The rename that replaces its target at once; `posix-rename@openssh.com`.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn posix_rename(&self, from: &[u8], to: &[u8]) -> Result<(), SftpError> {
+        self.inner.request(&PosixRename { oldpath: from, newpath: to }, Patience::Request).await
+    }
+
+    /// A second name for a file; `hardlink@openssh.com`.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn hard_link(&self, from: &[u8], to: &[u8]) -> Result<(), SftpError> {
+        self.inner.request(&Hardlink { oldpath: from, newpath: to }, Patience::Request).await
+    }
+
+    /// Removes a file or a link.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn remove(&self, path: &[u8]) -> Result<(), SftpError> {
+        self.inner.request(&Remove { filename: path }, Patience::Request).await
+    }
+
+    /// Makes a directory with the server's default attributes.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn make_dir(&self, path: &[u8]) -> Result<(), SftpError> {
+        self.inner.request(&Mkdir { path, attrs: Attrs::default() }, Patience::Request).await
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn remove_dir(&self, path: &[u8]) -> Result<(), SftpError> {
+        self.inner.request(&Rmdir { path }, Patience::Request).await
+    }
+
+    /// The file system that holds `path`; `statvfs@openssh.com`.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn stat_vfs(&self, path: &[u8]) -> Result<StatVfs, SftpError> {
+        self.inner.request(&extensions::Statvfs { path }, Patience::Request).await
+    }
+
+    /// Lets the server copy a whole file into a new one; `copy-data`. The target must not exist.
+    ///
+    /// # Errors
+    /// [`SftpError`]; what was made of the target remains.
+    pub async fn copy(&self, from: &[u8], to: &[u8]) -> Result<(), SftpError> {
+        let source = self.open_read(from).await?;
+        let target = self.open_write(to, OpenFlags::CREATE_NEW).await?;
+        let copy = CopyData {
+            read_from_handle: source.handle().as_bytes(),
+            read_from_offset: 0,
+            read_data_length: 0,
+            write_to_handle: target.handle().as_bytes(),
+            write_to_offset: 0,
+        };
+        self.inner.request(&copy, Patience::Durable).await?;
+        target.close().await?;
+        source.close().await
+    }
+
+    /// Ends the session: the channel is closed, whoever still waits is told.
+    pub fn close(&self) {
+        self.inner.end();
+    }
+}
+
+impl Inner {
+    pub(super) const fn lengths(&self) -> RequestLengths {
+        self.lengths
+    }
+
+    /// Looks at the session under the lock, and lets the driver see what came of it.
+    pub(super) fn with<T>(
+        &self,
+        f: impl FnOnce(&mut Session) -> Result<T, SftpError>,
+    ) -> Result<T, SftpError> {
+        self.shared.with(|state| f(self.session(state)?))
+    }
+
+    /// Looks at the session under the lock; nothing was done that the driver needs to see.
+    pub(super) fn look<T>(
+        &self,
+        f: impl FnOnce(&mut Session) -> Result<T, SftpError>,
+    ) -> Result<T, SftpError> {
+        let mut state = self.shared.lock();
+        f(self.session(&mut state)?)
+    }
+
+    fn session<'s>(&self, state: &'s mut State<ClientRole>) -> Result<&'s mut Session, SftpError> {
+        let ended = state.ended.clone();
+        let session = state.machines.get(self.channel);
+        session.ok_or_else(|| {
+            ended.map_or(SftpError::Ended(Protocol::Closed), SftpError::Lost)
+        })
+    }
+
+    /// One request and its answer.
+    pub(super) async fn request<'a, Q>(
+        &self,
+        request: &Q,
+        patience: Patience,
+    ) -> Result<<Q::Reply as Kind>::Value, SftpError>
+    where
+        Q: Request<'a>,
+    {
+        let call = async {
+            let pending = poll_fn(|cx| {
+                let sent = self.with(|session| session.poll_send(request, cx));
+                match sent {
+                    Ok(Poll::Pending) => Poll::Pending,
+                    Ok(Poll::Ready(pending)) => Poll::Ready(Ok(pending)),
+                    Err(error) => Poll::Ready(Err(error)),
+                }
+            })
+            .await?;
+            Answer { inner: self, pending: Some(pending) }.await
+        };
+        self.in_time(Q::NAME, patience, call).await
+    }
+
+    /// Awaits `work` as long as anything at all makes progress on the connection.
+    pub(super) async fn in_time<T>(
+        &self,
+        request: &'static str,
+        patience: Patience,
+        work: impl Future<Output = Result<T, SftpError>>,
+    ) -> Result<T, SftpError> {
+        let limit = match patience {
+            Patience::Request => self.deadlines.request,
+            Patience::Durable => self.deadlines.durable,
+        };
+        let mut work = std::pin::pin!(work);
+        let mut begun = None;
+        let mut sleep: Option<Pin<Box<Sleep>>> = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(done);
+            }
+            let begun = *begun.get_or_insert_with(Instant::now);
+            if self.poll_overdue(begun, limit, &mut sleep, cx) {
+                return Poll::Ready(Err(self.give_up(request, limit)));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Whether nothing has moved for `limit`; if not, wakes when that could be so.
+    fn poll_overdue(
+        &self,
+        begun: Instant,
+        limit: Duration,
+        sleep: &mut Option<Pin<Box<Sleep>>>,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        loop {
+            // The timer is armed once; it is moved on only when it fires, because nearly all answers
+            // come long before.
+            let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+            if sleep.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            let moved = self.shared.lock().progress.max(begun);
+            let Some(due) = moved.checked_add(limit) else { return false };
+            if due <= Instant::now() {
+                return true;
+            }
+            sleep.as_mut().reset(due.into());
+        }
+    }
+
+    /// A session that does not answer is of no further use: whether the request took effect is not
+    /// known, and neither would it be of the next.
+    fn give_up(&self, request: &'static str, limit: Duration) -> SftpError {
+        self.shared.with(|state| state.conn.disconnect());
+        SftpError::TimedOut { request, seconds: limit.as_secs() }
+    }
+
+    fn end(&self) {
+        self.shared.with(|state| {
+            state.machines.remove(self.channel);
+            if let Some(mux) = state.conn.mux() {
+                mux.close(self.channel);
+            }
+        });
+    }
+
+    /// Lets a job run inside the driver.
+    pub(super) fn begin(&self, job: Arc<dyn Job>) -> Result<(), SftpError> {
+        self.with(|session| session.begin(job))
+    }
+
+    /// Ends a job; what it has under way is abandoned.
+    pub(super) fn end_job(&self, job: &Arc<dyn Job>) {
+        // A session that is gone has no jobs.
+        let _ = self.with(|session| {
+            session.end_job(job);
+            Ok(())
+        });
+    }
+
+    /// A job can go on: the driver must see it.
+    pub(super) fn wake_driver(&self) {
+        self.shared.with(|_| ());
+    }
+
+    /// Closes a handle that nobody waits for.
+    pub(super) fn close_unattended(&self, handle: &Handle) {
+        // A session that is gone has no handles.
+        let _ = self.with(|session| {
+            session.close_unattended(handle);
+            Ok(())
+        });
+    }
+
+    pub(super) async fn close(&self, handle: &Handle, patience: Patience) -> Result<(), SftpError> {
+        self.request(&Close { handle: handle.as_bytes() }, patience).await
+    }
+
+    pub(super) async fn fstat(&self, handle: &Handle) -> Result<Attrs, SftpError> {
+        self.request(&Fstat { handle: handle.as_bytes() }, Patience::Request).await
+    }
+
+    pub(super) async fn fset_stat(&self, handle: &Handle, attrs: Attrs) -> Result<(), SftpError> {
+        self.request(&Fsetstat { handle: handle.as_bytes(), attrs }, Patience::Request).await
+    }
+
+    pub(super) async fn fsync(&self, handle: &Handle) -> Result<(), SftpError> {
+        self.request(&Fsync { handle: handle.as_bytes() }, Patience::Durable).await
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The answer to a request that was sent. Dropped before it came, the request is abandoned: a
+/// handle that it opens is closed.
+struct Answer<'i, K: Kind> {
+    inner: &'i Inner,
+    pending: Option<Pending<K>>,
+}
+
+impl<K: Kind> Unpin for Answer<'_, K> {}
+
+impl<K: Kind> Future for Answer<'_, K> {
+    type Output = Result<K::Value, SftpError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(pending) = this.pending.take() else { return Poll::Pending };
+        let outcome = this.inner.look(|session| match session.poll_done(pending.id(), cx) {
+            Poll::Pending => Ok(None),
+            Poll::Ready(Ok(done)) => Ok(Some(done)),
+            Poll::Ready(Err(error)) => Err(error),
+        });
+        match outcome {
+            Ok(None) => {
+                this.pending = Some(pending);
+                Poll::Pending
+            }
+            Ok(Some(done)) => Poll::Ready(match pending.claim(done) {
+                Ok(result) => result.map_err(SftpError::Refused),
+                Err(_) => Err(SftpError::Ended(Protocol::Unreachable("an answer changed hands"))),
+            }),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl<K: Kind> Drop for Answer<'_, K> {
+    fn drop(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            let _ = self.inner.with(|session| {
+                session.abandon(pending.id());
+                Ok(())
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Sftp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sftp")
+            .field("extensions", &self.inner.extensions)
+            .field("lengths", &self.inner.lengths)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a blocked request waits for, or fails with.
+pub(super) fn blocked(why: Blocked, session: &Session) -> Option<SftpError> {
+    match why {
+        Blocked::Full | Blocked::NotReady => None,
+        Blocked::TooLong => Some(SftpError::TooLong),
+        _ => Some(session.failure()),
+    }
+}

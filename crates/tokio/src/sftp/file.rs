@@ -1,0 +1,274 @@
+//! Open files: reading and writing in order, with many requests under way.
+
+use super::client::{Patience, Sftp};
+use super::error::SftpError;
+use super::job::{Job, Reading, Running, Writing};
+use bytes::Bytes;
+use sansftp_proto::sftp::transfer::{DownloadPlan, Order, UploadPlan};
+use sansftp_proto::sftp::{Attrs, Handle};
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// Bytes of file data under way for one file unless told otherwise; 8 MiB, the bandwidth-delay
+/// product of 1 Gbit/s at 64 ms.
+const IN_FLIGHT: usize = 8 * 1024 * 1024;
+
+/// A file open for reading. Dropped, it is closed without waiting.
+pub struct ReadFile {
+    sftp: Sftp,
+    handle: Handle,
+    offset: u64,
+    size_hint: Option<u64>,
+    in_flight: usize,
+    job: Option<Arc<Running<Reading>>>,
+    closed: bool,
+}
+
+impl ReadFile {
+    pub(super) const fn new(sftp: Sftp, handle: Handle) -> Self {
+        Self {
+            sftp,
+            handle,
+            offset: 0,
+            size_hint: None,
+            in_flight: IN_FLIGHT,
+            job: None,
+            closed: false,
+        }
+    }
+
+    /// Where the first [`chunk`](Self::chunk) begins, 0 unless told, and how long the file is thought
+    /// to be from its beginning: only the pace follows that. To be told before the first chunk.
+    pub const fn start(&mut self, offset: u64, size_hint: Option<u64>) {
+        self.offset = offset;
+        self.size_hint = size_hint;
+    }
+
+    /// Bytes that are asked for, or have come and were not taken, at most; 8 MiB unless told. To be
+    /// told before the first chunk.
+    pub const fn set_in_flight(&mut self, bytes: usize) {
+        self.in_flight = bytes;
+    }
+
+    /// The next bytes in order, never empty, as they came off the wire; `None` at the end. Taking
+    /// them lets more be asked for.
+    ///
+    /// # Errors
+    /// [`SftpError`]; all before it was transferred.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, SftpError> {
+        let job = self.job()?;
+        let inner = Arc::clone(&self.sftp.inner);
+        let next = poll_fn(|cx| {
+            let polled = job.poll(cx, Reading::poll_chunk);
+            if job.look(Reading::take_held_up) {
+                inner.wake_driver();
+            }
+            polled
+        });
+        inner.in_time("READ", Patience::Request, next).await
+    }
+
+    fn job(&mut self) -> Result<Arc<Running<Reading>>, SftpError> {
+        if let Some(job) = &self.job {
+            return Ok(Arc::clone(job));
+        }
+        let plan = DownloadPlan {
+            offset: self.offset,
+            size_hint: self.size_hint,
+            request_len: self.sftp.inner.lengths().read,
+            max_in_flight_bytes: self.in_flight,
+            order: Order::InFile,
+        };
+        let job = Arc::new(Running::new(Reading::new(plan), self.handle.clone()));
+        self.sftp.inner.begin(Arc::clone(&job) as Arc<dyn Job>)?;
+        Ok(Arc::clone(self.job.insert(job)))
+    }
+
+    /// Attributes of the open file, whatever its name means by now.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn stat(&self) -> Result<Attrs, SftpError> {
+        self.sftp.inner.fstat(&self.handle).await
+    }
+
+    /// Closes the file and waits for the answer.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn close(mut self) -> Result<(), SftpError> {
+        self.end_job();
+        self.closed = true;
+        self.sftp.inner.close(&self.handle, Patience::Request).await
+    }
+
+    pub(super) const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    fn end_job(&mut self) {
+        if let Some(job) = self.job.take() {
+            self.sftp.inner.end_job(&(job as Arc<dyn Job>));
+        }
+    }
+}
+
+impl Drop for ReadFile {
+    fn drop(&mut self) {
+        self.end_job();
+        if !self.closed {
+            self.sftp.inner.close_unattended(&self.handle);
+        }
+    }
+}
+
+/// A file open for writing. Dropped, it is closed without waiting: whether what was written is
+/// there, only [`close`](Self::close) tells.
+pub struct WriteFile {
+    sftp: Sftp,
+    handle: Handle,
+    in_flight: usize,
+    job: Option<Arc<Running<Writing>>>,
+    /// What jobs that are over have had acknowledged.
+    acknowledged: u64,
+    closed: bool,
+}
+
+impl WriteFile {
+    pub(super) const fn new(sftp: Sftp, handle: Handle) -> Self {
+        Self { sftp, handle, in_flight: IN_FLIGHT, job: None, acknowledged: 0, closed: false }
+    }
+
+    /// Bytes that were sent and are not acknowledged, at most; 8 MiB unless told. To be told before
+    /// the first write.
+    pub const fn set_in_flight(&mut self, bytes: usize) {
+        self.in_flight = bytes;
+    }
+
+    /// Writes `data`, of any size, at `offset`; usually where the write before ended. Returns as soon
+    /// as there is room for more, not when it is acknowledged.
+    ///
+    /// # Errors
+    /// [`SftpError`], of this or an earlier write; [`acknowledged`](Self::acknowledged) tells how far
+    /// it went.
+    pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<(), SftpError> {
+        if self.job.as_ref().is_some_and(|job| job.look(|it| it.next_offset()) != offset) {
+            self.flush().await?;
+            self.end_job();
+        }
+        let job = self.job(offset)?;
+        let mut data = Some(data);
+        let inner = Arc::clone(&self.sftp.inner);
+        let push = poll_fn(|cx| {
+            let polled = job.poll(cx, |it| it.poll_push(&mut data));
+            if matches!(polled, Poll::Ready(Ok(()))) {
+                inner.wake_driver();
+            }
+            polled
+        });
+        inner.in_time("WRITE", Patience::Request, push).await
+    }
+
+    fn job(&mut self, offset: u64) -> Result<Arc<Running<Writing>>, SftpError> {
+        if let Some(job) = &self.job {
+            return Ok(Arc::clone(job));
+        }
+        let plan = UploadPlan {
+            offset,
+            write_len: self.sftp.inner.lengths().write,
+            max_in_flight_bytes: self.in_flight,
+        };
+        let job = Arc::new(Running::new(Writing::new(plan), self.handle.clone()));
+        self.sftp.inner.begin(Arc::clone(&job) as Arc<dyn Job>)?;
+        Ok(Arc::clone(self.job.insert(job)))
+    }
+
+    /// Waits until everything written is acknowledged.
+    ///
+    /// # Errors
+    /// [`SftpError`] of the first write that failed.
+    pub async fn flush(&mut self) -> Result<(), SftpError> {
+        let Some(job) = self.job.clone() else { return Ok(()) };
+        let inner = Arc::clone(&self.sftp.inner);
+        let flushed = poll_fn(|cx| job.poll(cx, Writing::poll_flushed));
+        inner.in_time("WRITE", Patience::Request, flushed).await
+    }
+
+    /// The first byte that is not known to be written; 0 before the first write.
+    pub fn acknowledged(&self) -> u64 {
+        self.job.as_ref().map_or(self.acknowledged, |job| job.look(|it| it.acknowledged()))
+    }
+
+    /// Attributes of the open file; what was written before is acknowledged first.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn stat(&mut self) -> Result<Attrs, SftpError> {
+        self.flush().await?;
+        self.sftp.inner.fstat(&self.handle).await
+    }
+
+    /// Sets attributes of the open file.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn set_stat(&mut self, attrs: Attrs) -> Result<(), SftpError> {
+        self.flush().await?;
+        self.sftp.inner.fset_stat(&self.handle, attrs).await
+    }
+
+    /// Lets the server put the file on its disk; `fsync@openssh.com`. What was written before is
+    /// acknowledged first.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn fsync(&mut self) -> Result<(), SftpError> {
+        self.flush().await?;
+        self.sftp.inner.fsync(&self.handle).await
+    }
+
+    /// Closes the file and waits for the answer, which may report a write that failed late.
+    ///
+    /// # Errors
+    /// [`SftpError`], of an earlier write too.
+    pub async fn close(mut self) -> Result<(), SftpError> {
+        self.flush().await?;
+        self.end_job();
+        self.closed = true;
+        self.sftp.inner.close(&self.handle, Patience::Durable).await
+    }
+
+    pub(super) const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    fn end_job(&mut self) {
+        if let Some(job) = self.job.take() {
+            self.acknowledged = job.look(|it| it.acknowledged());
+            self.sftp.inner.end_job(&(job as Arc<dyn Job>));
+        }
+    }
+}
+
+impl Drop for WriteFile {
+    fn drop(&mut self) {
+        self.end_job();
+        if !self.closed {
+            self.sftp.inner.close_unattended(&self.handle);
+        }
+    }
+}
+
+impl fmt::Debug for ReadFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadFile").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WriteFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteFile").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}

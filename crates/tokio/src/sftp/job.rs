@@ -1,0 +1,423 @@
+//! Transfers that run inside the driver: each asks and is answered without waking its owner, who is
+//! woken when there is something to take.
+//!
+//! A job has a lock of its own, taken inside the connection's when the driver works on it, and alone
+//! when its owner takes from it: the connection is never locked while a job is.
+
+use super::error::SftpError;
+use bytes::Bytes;
+use sansftp_proto::error::Error as Protocol;
+use sansftp_proto::sftp::messages::{Read, Readdir};
+use sansftp_proto::sftp::transfer::{
+    Download, DownloadPlan, Failure, Listed, Listing, NamesTicket, ReadAt, TransferError, Upload,
+    UploadPlan, WriteAt,
+};
+use sansftp_proto::sftp::{
+    Blocked, Client, Completion, Data, Entry, Handle, Pending, RequestId, Status, kind,
+};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// A transfer, seen by the session that runs it.
+pub(super) trait Job: Send + Sync {
+    /// Sends the next request, if one is wanted now.
+    fn next(&self, machine: &mut Client) -> Result<Option<RequestId>, Blocked>;
+    /// Takes an answer to one of its requests.
+    fn complete(&self, done: Completion);
+    /// The session has ended.
+    fn fail(&self, error: SftpError);
+    /// Nobody wants it any more: what is under way is abandoned.
+    fn abandon(&self, machine: &mut Client);
+    /// Whether it will never ask again.
+    fn is_over(&self) -> bool;
+}
+
+/// How a planner's requests and answers look, whatever it plans.
+pub(super) trait Planner: Send {
+    type Ticket: Send;
+    type Kind: kind::Kind;
+
+    fn send(
+        &mut self,
+        machine: &mut Client,
+        handle: &Handle,
+    ) -> Result<Option<(Pending<Self::Kind>, Self::Ticket)>, Blocked>;
+    fn answer(
+        &mut self,
+        ticket: Self::Ticket,
+        result: Result<<Self::Kind as kind::Kind>::Value, Status>,
+    );
+    /// Whether there is something that the owner can take, or learn.
+    fn has_news(&mut self) -> bool;
+    fn is_over(&self) -> bool;
+}
+
+/// A planner under way: its requests, its owner, its failure.
+pub(super) struct Running<P: Planner>(Mutex<State<P>>);
+
+struct State<P: Planner> {
+    planner: P,
+    handle: Handle,
+    under_way: Vec<(Pending<P::Kind>, P::Ticket)>,
+    owner: Option<Waker>,
+    failure: Option<SftpError>,
+}
+
+impl<P: Planner> Running<P> {
+    pub(super) fn new(planner: P, handle: Handle) -> Self {
+        Self(Mutex::new(State {
+            planner,
+            handle,
+            under_way: Vec::new(),
+            owner: None,
+            failure: None,
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<P>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the owner look; waits when `look` says that there is nothing yet, fails once the session
+    /// has.
+    pub(super) fn poll<T>(
+        &self,
+        cx: &Context<'_>,
+        look: impl FnOnce(&mut P) -> Poll<Result<T, SftpError>>,
+    ) -> Poll<Result<T, SftpError>> {
+        let mut state = self.lock();
+        let seen = look(&mut state.planner);
+        if seen.is_ready() {
+            return seen;
+        }
+        if let Some(failure) = &state.failure {
+            return Poll::Ready(Err(failure.clone()));
+        }
+        state.owner = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Lets the owner look without waiting.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&mut P) -> T) -> T {
+        look(&mut self.lock().planner)
+    }
+}
+
+impl<P: Planner> Job for Running<P> {
+    fn next(&self, machine: &mut Client) -> Result<Option<RequestId>, Blocked> {
+        let state = &mut *self.lock();
+        if state.failure.is_some() {
+            return Ok(None);
+        }
+        let Some((pending, ticket)) = state.planner.send(machine, &state.handle)? else {
+            return Ok(None);
+        };
+        let id = pending.id();
+        state.under_way.push((pending, ticket));
+        Ok(Some(id))
+    }
+
+    fn complete(&self, done: Completion) {
+        let state = &mut *self.lock();
+        // Answers come mostly in order, so it is mostly the first.
+        let Some(at) = state.under_way.iter().position(|(it, _)| it.id() == done.id()) else {
+            return;
+        };
+        let (pending, ticket) = state.under_way.remove(at);
+        match pending.claim(done) {
+            Ok(result) => state.planner.answer(ticket, result),
+            Err(_) => {
+                state.failure = Some(SftpError::Ended(Protocol::Unreachable("an answer changed hands")));
+            }
+        }
+        if state.planner.has_news() || state.failure.is_some() {
+            wake(state.owner.take());
+        }
+    }
+
+    fn fail(&self, error: SftpError) {
+        let mut state = self.lock();
+        state.failure.get_or_insert(error);
+        state.under_way.clear();
+        wake(state.owner.take());
+    }
+
+    fn abandon(&self, machine: &mut Client) {
+        for (pending, _) in self.lock().under_way.drain(..) {
+            machine.abandon(pending.id());
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.failure.is_some() || state.planner.is_over() && state.under_way.is_empty()
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// What a planner found out about its transfer, as an error of a request.
+pub(super) fn transfer_error(error: TransferError) -> SftpError {
+    failure(error.failure)
+}
+
+fn failure(failure: Failure) -> SftpError {
+    match failure {
+        Failure::Status(status) => SftpError::Refused(status),
+        other => SftpError::Contradiction(other.to_string()),
+    }
+}
+
+/// Reads a file from some byte to its end.
+pub(super) struct Reading {
+    plan: Download,
+    request_len: usize,
+    /// Pieces that were taken from the plan and not by the owner.
+    ready: VecDeque<Bytes>,
+    /// The plan asks for nothing until the owner has taken something.
+    held_up: bool,
+    /// The owner has taken something since.
+    taken: bool,
+}
+
+impl Reading {
+    pub(super) fn new(plan: DownloadPlan) -> Self {
+        Self {
+            plan: Download::new(plan),
+            request_len: plan.request_len as usize,
+            ready: VecDeque::new(),
+            held_up: false,
+            taken: false,
+        }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(super) fn poll_chunk(&mut self) -> Poll<Result<Option<Bytes>, SftpError>> {
+        loop {
+            if let Some(chunk) = self.ready.pop_front() {
+                return Poll::Ready(Ok(Some(chunk)));
+            }
+            if let Some(mut piece) = self.plan.poll_data() {
+                while let Some(bytes) = piece.data.pop() {
+                    self.ready.push_back(bytes);
+                }
+                self.taken = true;
+                continue;
+            }
+            return match self.plan.finished() {
+                None => Poll::Pending,
+                Some(Ok(_)) => Poll::Ready(Ok(None)),
+                Some(Err(error)) => Poll::Ready(Err(transfer_error(error))),
+            };
+        }
+    }
+
+    /// Whether the driver must be woken because there is room again.
+    pub(super) fn take_held_up(&mut self) -> bool {
+        let room = self.held_up && self.taken;
+        self.taken = false;
+        self.held_up &= !room;
+        room
+    }
+}
+
+impl Planner for Reading {
+    type Ticket = ReadAt;
+    type Kind = kind::Data;
+
+    fn send(
+        &mut self,
+        machine: &mut Client,
+        handle: &Handle,
+    ) -> Result<Option<(Pending<kind::Data>, ReadAt)>, Blocked> {
+        if !machine.has_room_for(self.request_len) {
+            return Err(Blocked::Full);
+        }
+        let Some(read) = self.plan.next() else {
+            self.held_up = true;
+            return Ok(None);
+        };
+        let request = Read { handle: handle.as_bytes(), offset: read.offset, len: read.len };
+        machine.send(&request).map(|pending| Some((pending, read)))
+    }
+
+    fn answer(&mut self, ticket: ReadAt, result: Result<Data, Status>) {
+        self.plan.done(ticket, result);
+    }
+
+    fn has_news(&mut self) -> bool {
+        if !self.ready.is_empty() {
+            return true;
+        }
+        if let Some(mut piece) = self.plan.poll_data() {
+            while let Some(bytes) = piece.data.pop() {
+                self.ready.push_back(bytes);
+            }
+            return true;
+        }
+        self.plan.finished().is_some()
+    }
+
+    fn is_over(&self) -> bool {
+        self.plan.finished().is_some()
+    }
+}
+
+/// Writes a file from some byte on, in order.
+pub(super) struct Writing {
+    plan: Upload,
+    write_len: usize,
+    /// Where the next byte that is given goes.
+    next: u64,
+    /// What the owner waits for besides room.
+    awaited: Awaited,
+}
+
+/// What makes news for the owner of an upload.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    Room,
+    Everything,
+}
+
+impl Writing {
+    pub(super) fn new(plan: UploadPlan) -> Self {
+        Self {
+            plan: Upload::new(plan),
+            write_len: plan.write_len as usize,
+            next: plan.offset,
+            awaited: Awaited::Room,
+        }
+    }
+
+    /// Where the next byte that is given goes.
+    pub(super) const fn next_offset(&self) -> u64 {
+        self.next
+    }
+
+    /// All bytes below it are acknowledged.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.plan.acknowledged()
+    }
+
+    /// Takes data once there is room for it.
+    pub(super) fn poll_push(&mut self, data: &mut Option<Bytes>) -> Poll<Result<(), SftpError>> {
+        self.awaited = Awaited::Room;
+        if let Some(Err(error)) = self.plan.finished() {
+            return Poll::Ready(Err(transfer_error(error)));
+        }
+        if !self.plan.wants_data() {
+            return Poll::Pending;
+        }
+        if let Some(data) = data.take() {
+            self.next = self.next.saturating_add(data.len() as u64);
+            self.plan.push(data);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until everything given is acknowledged.
+    pub(super) fn poll_flushed(&mut self) -> Poll<Result<(), SftpError>> {
+        self.awaited = Awaited::Everything;
+        if let Some(Err(error)) = self.plan.finished() {
+            return Poll::Ready(Err(transfer_error(error)));
+        }
+        if self.is_flushed() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.plan.acknowledged() == self.next
+    }
+}
+
+impl Planner for Writing {
+    type Ticket = WriteAt;
+    type Kind = kind::Status;
+
+    fn send(
+        &mut self,
+        machine: &mut Client,
+        handle: &Handle,
+    ) -> Result<Option<(Pending<kind::Status>, WriteAt)>, Blocked> {
+        if !machine.has_room_for(self.write_len) {
+            return Err(Blocked::Full);
+        }
+        let Some((write, data)) = self.plan.next() else { return Ok(None) };
+        machine.write(handle, write.offset, &data).map(|pending| Some((pending, write)))
+    }
+
+    fn answer(&mut self, ticket: WriteAt, result: Result<(), Status>) {
+        self.plan.done(ticket, result);
+    }
+
+    fn has_news(&mut self) -> bool {
+        match (self.plan.finished(), self.awaited) {
+            (Some(Err(_)), _) => true,
+            (_, Awaited::Room) => self.plan.wants_data(),
+            (_, Awaited::Everything) => self.is_flushed(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.plan.finished(), Some(Err(_)))
+    }
+}
+
+/// Reads a directory to its end.
+pub(super) struct Names(Listing);
+
+impl Names {
+    pub(super) fn new(max_depth: usize) -> Self {
+        Self(Listing::new(max_depth))
+    }
+
+    /// The names that have come; `None` at the end.
+    pub(super) fn poll_batch(&mut self) -> Poll<Result<Option<Vec<Listed>>, SftpError>> {
+        let batch: Vec<_> = std::iter::from_fn(|| self.0.poll_name()).collect();
+        if !batch.is_empty() {
+            return Poll::Ready(Ok(Some(batch)));
+        }
+        match self.0.finished() {
+            None => Poll::Pending,
+            Some(Ok(())) => Poll::Ready(Ok(None)),
+            Some(Err(error)) => Poll::Ready(Err(failure(error))),
+        }
+    }
+}
+
+impl Planner for Names {
+    type Ticket = NamesTicket;
+    type Kind = kind::Names;
+
+    fn send(
+        &mut self,
+        machine: &mut Client,
+        handle: &Handle,
+    ) -> Result<Option<(Pending<kind::Names>, NamesTicket)>, Blocked> {
+        if !machine.has_room_for(0) {
+            return Err(Blocked::Full);
+        }
+        let Some(ticket) = self.0.next() else { return Ok(None) };
+        machine
+            .send(&Readdir { handle: handle.as_bytes() })
+            .map(|pending| Some((pending, ticket)))
+    }
+
+    fn answer(&mut self, ticket: NamesTicket, result: Result<Vec<Entry>, Status>) {
+        self.0.done(ticket, result);
+    }
+
+    fn has_news(&mut self) -> bool {
+        // Names come in large batches: each is worth a wake-up.
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.finished().is_some()
+    }
+}

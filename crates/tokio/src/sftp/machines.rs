@@ -1,0 +1,428 @@
+//! The SFTP machines of a connection, each on its channel, fed inside the driver: from the socket to
+//! a finished request there is one wake-up.
+
+use super::client::blocked;
+use super::error::SftpError;
+use super::job::Job;
+use crate::error::Lost;
+use crate::shared;
+use sansftp_proto::connection::{ChannelEvent, ChannelId, Mux, ToClient, ToServer, WriteError};
+use sansftp_proto::error::{Error as Protocol, printable};
+use sansftp_proto::role::Client as ClientRole;
+use sansftp_proto::sftp::messages::Close;
+use sansftp_proto::sftp::{
+    Blocked, Client, Completion, Extensions, Handle, Pending, Request, RequestId,
+};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+/// All sessions of SFTP on one connection; usually one.
+#[derive(Default)]
+pub(crate) struct Machines(Vec<Session>);
+
+impl Machines {
+    /// A session on a channel that is being opened.
+    pub(crate) fn begin(&mut self, channel: ChannelId) {
+        self.0.push(Session::new(channel));
+    }
+
+    pub(crate) fn get(&mut self, channel: ChannelId) -> Option<&mut Session> {
+        self.0.iter_mut().find(|it| it.channel == channel)
+    }
+
+    /// Ends a session; whoever still waits in it is told.
+    pub(crate) fn remove(&mut self, channel: ChannelId) {
+        self.0.retain(|it| it.channel != channel);
+    }
+}
+
+impl shared::Machines<ClientRole> for Machines {
+    fn event(&mut self, mux: &mut Mux<ClientRole>, event: ChannelEvent<ToClient>) {
+        match event {
+            ChannelEvent::Opened(id) => {
+                let Some(session) = self.get(id) else { return };
+                session.stage = Stage::Starting;
+                // INIT follows in the same flight, without waiting for the answer.
+                let subsystem = ToServer::Subsystem(b"sftp".as_slice().into());
+                if mux.request(id, &subsystem).is_err() {
+                    session.refuse("the channel closed at once".to_owned());
+                }
+            }
+            ChannelEvent::Refused { id, description, .. } => {
+                if let Some(session) = self.get(id) {
+                    session.refuse(format!("it opens no channel ({description})"));
+                }
+            }
+            ChannelEvent::Answered { id, ok: false } => {
+                if let Some(session) = self.get(id) {
+                    session.refuse("it does not start the subsystem 'sftp'".to_owned());
+                }
+                mux.close(id);
+            }
+            // conformance: what a server's program writes to stderr is logged and never parsed.
+            ChannelEvent::ExtendedReadable(id) => {
+                while let Some(text) = mux.read_extended(id) {
+                    tracing::info!(stderr = %printable(&text));
+                }
+            }
+            ChannelEvent::Closed(id) => {
+                if let Some(session) = self.get(id) {
+                    session.drain(mux);
+                    session.channel_ended();
+                }
+                mux.close(id);
+            }
+            _ => {}
+        }
+    }
+
+    fn pump(&mut self, mux: &mut Mux<ClientRole>, progress: &mut Instant, now: Instant) -> bool {
+        let mut moved = false;
+        for session in &mut self.0 {
+            moved |= session.pump(mux, progress, now);
+        }
+        moved
+    }
+
+    fn end(&mut self, lost: &Lost) {
+        for session in &mut self.0 {
+            session.fail(SftpError::Lost(lost.clone()));
+        }
+    }
+}
+
+/// One session of SFTP: the machine, and who waits for what in it.
+pub(crate) struct Session {
+    channel: ChannelId,
+    machine: Client,
+    stage: Stage,
+    starter: Option<Waker>,
+    /// By [`RequestId::index`].
+    owners: Vec<Owner>,
+    /// Requests that wait for room.
+    blocked: Vec<Waker>,
+    jobs: Vec<Arc<dyn Job>>,
+    /// Handles to be closed for nobody, as soon as there is room.
+    unattended: Vec<Handle>,
+    failure: Option<SftpError>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Stage {
+    /// The channel is not open yet.
+    Opening,
+    /// The subsystem was asked for.
+    Starting,
+    Running,
+    /// The server does not want to.
+    Refused(String),
+    /// Failed, or closed.
+    Ended,
+}
+
+/// Who waits for an answer.
+enum Owner {
+    Nobody,
+    Waiter(Option<Waker>),
+    Answered(Completion),
+    Job(Arc<dyn Job>),
+}
+
+/// How the start went.
+pub(super) enum Started {
+    Ready(Extensions),
+    Refused(String),
+    Failed(SftpError),
+}
+
+impl Session {
+    fn new(channel: ChannelId) -> Self {
+        Self {
+            channel,
+            machine: Client::default(),
+            stage: Stage::Opening,
+            starter: None,
+            owners: Vec::new(),
+            blocked: Vec::new(),
+            jobs: Vec::new(),
+            unattended: Vec::new(),
+            failure: None,
+        }
+    }
+
+    // ---- for the handles
+
+    pub(super) fn poll_started(&mut self, cx: &Context<'_>) -> Poll<Started> {
+        match &self.stage {
+            Stage::Running => Poll::Ready(Started::Ready(self.machine.extensions())),
+            Stage::Refused(why) => Poll::Ready(Started::Refused(why.clone())),
+            Stage::Ended => Poll::Ready(Started::Failed(self.failure())),
+            Stage::Opening | Stage::Starting => {
+                self.starter = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Sends a request as soon as there is room.
+    pub(super) fn poll_send<'a, Q: Request<'a>>(
+        &mut self,
+        request: &Q,
+        cx: &Context<'_>,
+    ) -> Result<Poll<Pending<Q::Reply>>, SftpError> {
+        match self.machine.send(request) {
+            Ok(pending) => {
+                self.set_owner(pending.id(), Owner::Waiter(None));
+                Ok(Poll::Ready(pending))
+            }
+            Err(why) => match blocked(why, self) {
+                Some(error) => Err(error),
+                None => {
+                    self.blocked.push(cx.waker().clone());
+                    Ok(Poll::Pending)
+                }
+            },
+        }
+    }
+
+    /// The answer to a request of [`poll_send`](Self::poll_send), once it has come.
+    pub(super) fn poll_done(
+        &mut self,
+        id: RequestId,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Completion, SftpError>> {
+        let failure = self.failure.clone();
+        let Some(owner) = self.owners.get_mut(id.index()) else {
+            return Poll::Ready(Err(self.failure()));
+        };
+        match owner {
+            Owner::Answered(_) => match std::mem::replace(owner, Owner::Nobody) {
+                Owner::Answered(done) => Poll::Ready(Ok(done)),
+                _ => Poll::Ready(Err(self.failure())),
+            },
+            Owner::Waiter(waker) => match failure {
+                Some(failure) => Poll::Ready(Err(failure)),
+                None => {
+                    *waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            },
+            Owner::Nobody | Owner::Job(_) => Poll::Ready(Err(self.failure())),
+        }
+    }
+
+    /// Nobody waits for the request any more.
+    pub(super) fn abandon(&mut self, id: RequestId) {
+        let Some(owner) = self.owners.get_mut(id.index()) else { return };
+        match std::mem::replace(owner, Owner::Nobody) {
+            Owner::Answered(done) => self.machine.discard(done),
+            _ => self.machine.abandon(id),
+        }
+    }
+
+    /// Lets a job send and receive by itself, inside the driver, until it is done.
+    pub(super) fn begin(&mut self, job: Arc<dyn Job>) -> Result<(), SftpError> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        self.jobs.push(job);
+        Ok(())
+    }
+
+    /// Ends a job: answers to what it still has under way are dropped.
+    pub(super) fn end_job(&mut self, job: &Arc<dyn Job>) {
+        self.jobs.retain(|it| !Arc::ptr_eq(it, job));
+        job.abandon(&mut self.machine);
+        for owner in &mut self.owners {
+            if matches!(owner, Owner::Job(it) if Arc::ptr_eq(it, job)) {
+                *owner = Owner::Nobody;
+            }
+        }
+    }
+
+    pub(super) fn close_unattended(&mut self, handle: &Handle) {
+        self.unattended.push(handle.clone());
+    }
+
+    /// Why the session ended.
+    pub(super) fn failure(&self) -> SftpError {
+        self.failure.clone().unwrap_or(SftpError::Ended(Protocol::Closed))
+    }
+
+    // ---- for the driver
+
+    fn pump(&mut self, mux: &mut Mux<ClientRole>, progress: &mut Instant, now: Instant) -> bool {
+        let mut moved = self.drain(mux);
+        if moved {
+            *progress = now;
+        }
+        self.close_handles();
+        moved |= self.fill_jobs();
+        moved |= self.transmit(mux);
+        if mux.at_eof(self.channel) && !matches!(self.stage, Stage::Refused(_) | Stage::Opening) {
+            self.channel_ended();
+        }
+        moved
+    }
+
+    /// Channel to machine to whoever waits.
+    fn drain(&mut self, mux: &mut Mux<ClientRole>) -> bool {
+        let mut moved = false;
+        while self.machine.wants_data()
+            && let Some(data) = mux.read(self.channel)
+        {
+            moved = true;
+            if let Err(error) = self.machine.handle_data(data) {
+                self.fail(SftpError::Ended(error));
+                return moved;
+            }
+        }
+        if self.stage == Stage::Starting && self.machine.is_ready() {
+            self.stage = Stage::Running;
+            wake(self.starter.take());
+        }
+        self.hand_out();
+        moved
+    }
+
+    fn hand_out(&mut self) {
+        let mut any = false;
+        while let Some(done) = self.machine.poll_completion() {
+            any = true;
+            let Some(owner) = self.owners.get_mut(done.id().index()) else { continue };
+            match std::mem::replace(owner, Owner::Nobody) {
+                Owner::Waiter(waker) => {
+                    *owner = Owner::Answered(done);
+                    wake(waker);
+                }
+                Owner::Job(job) => job.complete(done),
+                Owner::Nobody | Owner::Answered(_) => self.machine.discard(done),
+            }
+        }
+        if any {
+            self.blocked.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    fn fill_jobs(&mut self) -> bool {
+        let mut moved = false;
+        let jobs = std::mem::take(&mut self.jobs);
+        for job in &jobs {
+            loop {
+                match job.next(&mut self.machine) {
+                    Ok(Some(id)) => {
+                        moved = true;
+                        self.set_owner(id, Owner::Job(Arc::clone(job)));
+                    }
+                    Ok(None) | Err(Blocked::Full | Blocked::NotReady) => break,
+                    Err(why) => {
+                        let error = blocked(why, self).unwrap_or_else(|| self.failure());
+                        job.fail(error);
+                        break;
+                    }
+                }
+            }
+        }
+        self.jobs = jobs;
+        self.jobs.retain(|job| !job.is_over());
+        moved
+    }
+
+    /// Machine to channel, as far as the channel has room.
+    fn transmit(&mut self, mux: &mut Mux<ClientRole>) -> bool {
+        let mut moved = false;
+        if self.stage == Stage::Opening {
+            return moved;
+        }
+        while mux.room(self.channel) > 0
+            && let Some(bytes) = self.machine.poll_transmit()
+        {
+            moved = true;
+            match mux.write(self.channel, bytes) {
+                Ok(()) => {}
+                Err(WriteError::Blocked(_)) => {
+                    self.fail(SftpError::Ended(Protocol::Unreachable("a channel with room blocks")));
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        moved
+    }
+
+    fn close_handles(&mut self) {
+        while let Some(handle) = self.unattended.pop() {
+            match self.machine.send(&Close { handle: handle.as_bytes() }) {
+                Ok(pending) => self.machine.abandon(pending.id()),
+                Err(Blocked::Full) => {
+                    self.unattended.push(handle);
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn channel_ended(&mut self) {
+        if matches!(self.stage, Stage::Opening | Stage::Starting) {
+            self.refuse("the subsystem 'sftp' ended before it began".to_owned());
+        } else {
+            self.fail(SftpError::Ended(Protocol::ConnectionLost { stage: "the SFTP session" }));
+        }
+    }
+
+    fn refuse(&mut self, why: String) {
+        if matches!(self.stage, Stage::Opening | Stage::Starting) {
+            self.stage = Stage::Refused(why);
+            wake(self.starter.take());
+        }
+    }
+
+    /// Ends the session: whoever waits is told at once, and the first reason stays.
+    fn fail(&mut self, error: SftpError) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.machine.close();
+        while let Some(done) = self.machine.poll_completion() {
+            self.machine.discard(done);
+        }
+        for job in self.jobs.drain(..) {
+            job.fail(error.clone());
+        }
+        self.failure = Some(error);
+        if !matches!(self.stage, Stage::Refused(_)) {
+            self.stage = Stage::Ended;
+        }
+        for owner in &mut self.owners {
+            if let Owner::Waiter(waker) = owner {
+                wake(waker.take());
+            }
+        }
+        self.blocked.drain(..).for_each(Waker::wake);
+        wake(self.starter.take());
+    }
+
+    fn set_owner(&mut self, id: RequestId, owner: Owner) {
+        let index = id.index();
+        if self.owners.len() <= index {
+            self.owners.resize_with(index + 1, || Owner::Nobody);
+        }
+        if let Some(slot) = self.owners.get_mut(index) {
+            *slot = owner;
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.fail(SftpError::Ended(Protocol::Closed));
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
