@@ -420,7 +420,7 @@ fn upload(pair: &mut Pair, content: &[u8]) -> Vec<u8> {
                 None => upload.finish(),
             }
         }
-        while let Some((write, data)) = upload.poll_request() {
+        while let Some((write, data)) = upload.next() {
             pending.push((
                 pair.client.write(&handle, write.offset, &data).unwrap(),
                 write,
@@ -472,7 +472,7 @@ fn download(pair: &mut Pair, stored: &[u8]) -> Vec<u8> {
     };
     let (mut download, mut pending) = (Download::new(plan), Vec::new());
     let end = loop {
-        while let Some(read) = download.poll_request() {
+        while let Some(read) = download.next() {
             let request = Read {
                 handle: b"h",
                 offset: read.offset,

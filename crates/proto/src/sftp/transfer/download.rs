@@ -137,7 +137,11 @@ impl Download {
     }
 
     /// What to ask now; `None` while enough is under way, or nothing more is to be asked.
-    pub fn poll_request(&mut self) -> Option<ReadAt> {
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "after a `None` more may come; a loop over it would mislead"
+    )]
+    pub fn next(&mut self) -> Option<ReadAt> {
         self.next_gap().or_else(|| self.next_new())
     }
 

@@ -26,7 +26,7 @@ fn eof() -> Result<Data, Status> {
 }
 
 fn asked(download: &mut Download) -> Vec<ReadAt> {
-    std::iter::from_fn(|| download.poll_request()).collect()
+    std::iter::from_fn(|| download.next()).collect()
 }
 
 fn taken(download: &mut Download) -> usize {
@@ -53,7 +53,7 @@ fn a_small_file_and_its_end_take_one_round_trip() {
     }
     assert_eq!((download.finished(), taken(&mut download)), (None, 130));
     assert_eq!(
-        (download.poll_request(), download.finished()),
+        (download.next(), download.finished()),
         (None, Some(Ok(130)))
     );
 }
@@ -86,13 +86,13 @@ fn the_window_doubles_with_each_round_trip_up_to_its_bound() {
 fn data_that_is_not_taken_stops_the_asking() {
     let mut download = Download::new(plan(None));
     let mut requests = 0;
-    while let Some(read) = download.poll_request() {
+    while let Some(read) = download.next() {
         download.done(read, data(100));
         requests += 1;
     }
     assert_eq!(requests, 8);
     assert_eq!(taken(&mut download), 800);
-    assert!(download.poll_request().is_some());
+    assert!(download.next().is_some());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_short_read_is_asked_for_again_before_anything_else() {
     let mut download = Download::new(plan(None));
     let mut reads = asked(&mut download);
     download.done(reads.remove(1), data(40));
-    assert_eq!(places(&[download.poll_request().unwrap()]), [(140, 60)]);
+    assert_eq!(places(&[download.next().unwrap()]), [(140, 60)]);
     download.done(reads.remove(0), data(100));
     assert_eq!((taken(&mut download), download.position()), (140, 140));
 }
@@ -120,12 +120,12 @@ fn the_second_answer_without_data_is_a_failure() {
     let mut download = Download::new(plan(Some(100)));
     let mut reads = asked(&mut download);
     download.done(reads.remove(0), data(0));
-    let again = download.poll_request().unwrap();
+    let again = download.next().unwrap();
     assert_eq!(again.offset, 0);
     download.done(again, data(1));
-    let rest = download.poll_request().unwrap();
+    let rest = download.next().unwrap();
     download.done(rest, data(0));
-    let again = download.poll_request().unwrap();
+    let again = download.next().unwrap();
     assert_eq!(
         again.offset, 1,
         "the count begins anew where something came"
@@ -169,7 +169,7 @@ fn what_comes_from_beyond_the_end_is_dropped() {
         download.done(reads.remove(1), eof());
         assert_eq!(download.poll_data(), None);
         download.done(reads.remove(1), Err(StatusCode::FAILURE.into()));
-        assert_eq!((download.poll_request(), download.finished()), (None, None));
+        assert_eq!((download.next(), download.finished()), (None, None));
         download.done(reads.remove(0), data(100));
         assert_eq!(
             (taken(&mut download), download.finished()),
@@ -216,9 +216,9 @@ fn in_arrival_order_one_slow_request_stops_the_others_in_time() {
         order: Order::Arrival,
         ..plan(None)
     });
-    let slow = download.poll_request().unwrap();
+    let slow = download.next().unwrap();
     let mut requests = 0;
-    while let Some(read) = download.poll_request() {
+    while let Some(read) = download.next() {
         download.done(read, data(100));
         taken(&mut download);
         requests += 1;
@@ -244,7 +244,7 @@ fn offsets_do_not_overflow() {
             download.done(read, data(len));
         }
         taken(&mut download);
-        assert_eq!(download.poll_request(), None);
+        assert_eq!(download.next(), None);
         assert_eq!(
             download.finished().unwrap().unwrap_err().failure,
             Failure::TooLarge
@@ -348,7 +348,7 @@ impl Run {
     }
 
     fn send(&mut self) {
-        while let Some(read) = self.download.poll_request() {
+        while let Some(read) = self.download.next() {
             let answer = self.answer(&read);
             self.under_way.push((read, answer));
         }

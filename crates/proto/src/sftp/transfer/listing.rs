@@ -67,7 +67,11 @@ impl Listing {
     }
 
     /// A READDIR to send now; `None` while enough is under way, and when the end is known.
-    pub fn poll_request(&mut self) -> Option<NamesTicket> {
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "after a `None` more may come; a loop over it would mislead"
+    )]
+    pub fn next(&mut self) -> Option<NamesTicket> {
         if self.end.is_some() || self.answers.len() >= self.depth {
             return None;
         }
@@ -179,14 +183,11 @@ mod tests {
     #[test]
     fn a_small_directory_takes_one_round_trip() {
         let mut listing = Listing::new(32);
-        let (first, second) = (
-            listing.poll_request().unwrap(),
-            listing.poll_request().unwrap(),
-        );
-        assert_eq!(listing.poll_request(), None);
+        let (first, second) = (listing.next().unwrap(), listing.next().unwrap());
+        assert_eq!(listing.next(), None);
         listing.done(first, names(&[b".", b"..", b"a", b"..."]));
         listing.done(second, eof());
-        assert_eq!(listing.poll_request(), None);
+        assert_eq!(listing.next(), None);
         assert_eq!(
             taken(&mut listing),
             [b"a".as_slice(), b"..."].map(|it| Listed::Entry(entry(it)))
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn names_that_lead_elsewhere_are_set_apart() {
         let mut listing = Listing::new(1);
-        let ticket = listing.poll_request().unwrap();
+        let ticket = listing.next().unwrap();
         listing.done(
             ticket,
             names(&[
@@ -222,13 +223,13 @@ mod tests {
     fn no_names_are_not_the_end_but_cannot_go_on_for_ever() {
         let mut listing = Listing::new(1);
         for _ in 1..EMPTY_ANSWERS {
-            let ticket = listing.poll_request().unwrap();
+            let ticket = listing.next().unwrap();
             listing.done(ticket, names(&[]));
             assert_eq!((listing.poll_name(), listing.finished()), (None, None));
         }
-        let ticket = listing.poll_request().unwrap();
+        let ticket = listing.next().unwrap();
         listing.done(ticket, names(&[]));
-        assert_eq!((listing.poll_name(), listing.poll_request()), (None, None));
+        assert_eq!((listing.poll_name(), listing.next()), (None, None));
         assert_eq!(listing.finished(), Some(Err(Failure::NoProgress)));
     }
 
@@ -236,24 +237,21 @@ mod tests {
     fn names_that_were_not_taken_stop_the_asking() {
         let mut listing = Listing::new(3);
         let mut round_trips = 0;
-        while let Some(ticket) = listing.poll_request() {
+        while let Some(ticket) = listing.next() {
             listing.done(ticket, names(&[b"a"]));
             round_trips += 1;
         }
         assert_eq!(round_trips, 3);
         assert!(listing.poll_name().is_some());
-        assert!(listing.poll_request().is_some());
+        assert!(listing.next().is_some());
     }
 
     #[test]
     fn a_failure_is_told_after_the_names_that_came() {
         let mut listing = Listing::new(4);
-        let (first, second) = (
-            listing.poll_request().unwrap(),
-            listing.poll_request().unwrap(),
-        );
+        let (first, second) = (listing.next().unwrap(), listing.next().unwrap());
         listing.done(second, Err(StatusCode::PERMISSION_DENIED.into()));
-        assert_eq!((listing.poll_request(), listing.finished()), (None, None));
+        assert_eq!((listing.next(), listing.finished()), (None, None));
         listing.done(first, names(&[b"a"]));
         assert_eq!(taken(&mut listing), [Listed::Entry(entry(&b"a"[..]))]);
         let failure = Failure::Status(StatusCode::PERMISSION_DENIED.into());
@@ -275,7 +273,7 @@ mod tests {
             let mut choices = choices.into_iter().cycle();
             let mut read = Vec::new();
             loop {
-                while let Some(ticket) = listing.poll_request() {
+                while let Some(ticket) = listing.next() {
                     // The server answers in order, and its answers arrive in any order.
                     let answer = match batches.next() {
                         Some(len) => Ok(unread.by_ref().take(len).map(|it| entry(it.clone())).collect()),

@@ -2,7 +2,7 @@
 //! bytes, and short reads, gaps and late errors come out right (draft-ietf-secsh-filexfer-02 §6.4,
 //! §6.7).
 //!
-//! Pure: they know neither handles nor a client. `poll_request` gives a token for one request, and
+//! Pure: they know neither handles nor a client. Each `next` gives a token for one request, and
 //! `done` takes it back with the answer, in any order.
 
 mod download;

@@ -111,7 +111,11 @@ impl Upload {
 
     /// What to send now. A write that is not full goes only when nothing else is under way, or at the
     /// end: a slow source is not held up, and a fast one makes no small requests.
-    pub fn poll_request(&mut self) -> Option<(WriteAt, Data)> {
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "after a `None` more may come; a loop over it would mislead"
+    )]
+    pub fn next(&mut self) -> Option<(WriteAt, Data)> {
         let len = self.waiting.len().min(self.plan.write_len as usize);
         let full = len == self.plan.write_len as usize || self.input == Source::Finished;
         let room = self.in_flight.saturating_add(len) <= self.plan.max_in_flight_bytes;
@@ -224,26 +228,19 @@ mod tests {
         let mut upload = upload(10, 100);
         assert_eq!(upload.finished(), None);
         upload.finish();
-        assert_eq!(
-            (upload.poll_request(), upload.finished()),
-            (None, Some(Ok(0)))
-        );
+        assert_eq!((upload.next(), upload.finished()), (None, Some(Ok(0))));
     }
 
     #[test]
     fn a_slow_source_is_not_held_up() {
         let mut upload = upload(10, 100);
         upload.push(Bytes::from_static(b"abc"));
-        let (first, data) = upload.poll_request().unwrap();
+        let (first, data) = upload.next().unwrap();
         assert_eq!((first.offset, data.len()), (0, 3));
         upload.push(Bytes::from_static(b"def"));
-        assert_eq!(
-            upload.poll_request(),
-            None,
-            "half a write while one is under way"
-        );
+        assert_eq!(upload.next(), None, "half a write while one is under way");
         upload.done(first, Ok(()));
-        let (second, _) = upload.poll_request().unwrap();
+        let (second, _) = upload.next().unwrap();
         assert_eq!((second.offset, second.len), (3, 3));
     }
 
@@ -252,12 +249,12 @@ mod tests {
         let mut upload = upload(10, 25);
         upload.push(Bytes::from(vec![1; 35]));
         assert!(!upload.wants_data());
-        let (a, _) = upload.poll_request().unwrap();
-        let (b, _) = upload.poll_request().unwrap();
-        assert_eq!(upload.poll_request(), None);
+        let (a, _) = upload.next().unwrap();
+        let (b, _) = upload.next().unwrap();
+        assert_eq!(upload.next(), None);
         upload.done(b, Ok(()));
         assert_eq!(upload.acknowledged(), 0, "the first is not acknowledged");
-        let (c, _) = upload.poll_request().unwrap();
+        let (c, _) = upload.next().unwrap();
         upload.done(a, Ok(()));
         assert_eq!((upload.acknowledged(), c.offset), (20, 20));
         assert!(upload.wants_data());
@@ -267,8 +264,8 @@ mod tests {
     fn one_write_may_go_however_small_the_bound() {
         let mut upload = upload(10, 0);
         upload.push(Bytes::from(vec![1; 20]));
-        let (first, _) = upload.poll_request().unwrap();
-        assert_eq!((first.len, upload.poll_request()), (10, None));
+        let (first, _) = upload.next().unwrap();
+        assert_eq!((first.len, upload.next()), (10, None));
     }
 
     /// draft-ietf-secsh-filexfer-02 §6.4: errors may come after later writes have succeeded.
@@ -276,14 +273,14 @@ mod tests {
     fn the_first_failing_offset_counts() {
         let mut upload = upload(10, 100);
         upload.push(Bytes::from(vec![1; 50]));
-        let mut writes: Vec<_> = std::iter::from_fn(|| upload.poll_request())
+        let mut writes: Vec<_> = std::iter::from_fn(|| upload.next())
             .map(|(it, _)| it)
             .collect();
         assert_eq!(writes.len(), 5);
         upload.done(writes.remove(3), full());
         upload.push(Bytes::from(vec![1; 50]));
         assert_eq!(
-            (upload.poll_request(), upload.wants_data()),
+            (upload.next(), upload.wants_data()),
             (None, false),
             "nothing after a failure"
         );
@@ -306,7 +303,7 @@ mod tests {
         };
         let mut upload = Upload::new(plan);
         upload.push(Bytes::from_static(b"abcd"));
-        assert_eq!(upload.poll_request(), None);
+        assert_eq!(upload.next(), None);
         let error = upload.finished().unwrap().unwrap_err();
         assert_eq!(
             (error.offset, error.failure),
@@ -338,7 +335,7 @@ mod tests {
                         None => upload.finish(),
                     }
                 }
-                while let Some((write, data)) = upload.poll_request() {
+                while let Some((write, data)) = upload.next() {
                     prop_assert_eq!(write.len as usize, data.len());
                     for (at, byte) in (write.offset - offset..).zip(data.pieces().flatten()) {
                         prop_assert_eq!(written[at as usize].replace(*byte), None);
