@@ -53,7 +53,7 @@ pub enum Expected {
     },
 }
 
-/// A kind of reply. Sealed: [`Body`] cannot be made outside.
+/// A kind of reply. Sealed: `Body` cannot be made outside.
 pub trait Kind: Debug + 'static {
     /// What a reply of this kind holds.
     type Value: Debug;
