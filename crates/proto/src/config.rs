@@ -39,7 +39,10 @@ pub struct KeepAlive {
 /// Names of algorithms, in order of preference. Names that the provider does not have are left out
 /// of what is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "plain data, one list per category of KEXINIT")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "plain data, one list per category of KEXINIT"
+)]
 pub struct Algorithms {
     /// Key exchange methods.
     pub kex: Vec<String>,
@@ -56,9 +59,21 @@ impl Algorithms {
     pub fn of(provider: &CryptoProvider) -> Self {
         Self {
             kex: provider.kex.iter().map(|it| it.name().to_owned()).collect(),
-            host_key: provider.signatures.iter().map(|it| it.name().to_owned()).collect(),
-            cipher: provider.ciphers.iter().map(|it| it.name().to_owned()).collect(),
-            mac: provider.macs.iter().map(|it| it.name().to_owned()).collect(),
+            host_key: provider
+                .signatures
+                .iter()
+                .map(|it| it.name().to_owned())
+                .collect(),
+            cipher: provider
+                .ciphers
+                .iter()
+                .map(|it| it.name().to_owned())
+                .collect(),
+            mac: provider
+                .macs
+                .iter()
+                .map(|it| it.name().to_owned())
+                .collect(),
         }
     }
 }
@@ -83,7 +98,9 @@ pub struct ServerLocal {
 impl ServerLocal {
     /// The key that signs with `algorithm`.
     pub(crate) fn signer(&self, algorithm: &str) -> Option<&Arc<dyn SigningKey>> {
-        self.host_keys.iter().find(|key| key.algorithms().contains(&algorithm))
+        self.host_keys
+            .iter()
+            .find(|key| key.algorithms().contains(&algorithm))
     }
 }
 
@@ -98,8 +115,17 @@ impl Config<Server> {
     /// A server with all of the provider's algorithms, that takes keys, passwords and
     /// keyboard-interactive.
     pub fn server(provider: CryptoProvider, host_keys: Vec<Arc<dyn SigningKey>>) -> Self {
-        let methods = ["publickey", "password", "keyboard-interactive"].map(str::to_owned).to_vec();
-        Self::new(provider, ServerLocal { host_keys, methods, banner: None })
+        let methods = ["publickey", "password", "keyboard-interactive"]
+            .map(str::to_owned)
+            .to_vec();
+        Self::new(
+            provider,
+            ServerLocal {
+                host_keys,
+                methods,
+                banner: None,
+            },
+        )
     }
 }
 

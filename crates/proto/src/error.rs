@@ -180,7 +180,9 @@ impl Error {
     /// What to tell the peer, if anything: the only map from errors to the wire.
     pub const fn disconnect_reason(&self) -> Option<DisconnectReason> {
         Some(match self {
-            Self::PeerMisbehaved(PeerMisbehaved::WrongService) => DisconnectReason::ServiceNotAvailable,
+            Self::PeerMisbehaved(PeerMisbehaved::WrongService) => {
+                DisconnectReason::ServiceNotAvailable
+            }
             Self::PeerMisbehaved(
                 PeerMisbehaved::BadShare
                 | PeerMisbehaved::WrongHostKeyAlgorithm
@@ -189,7 +191,9 @@ impl Error {
             | Self::PeerIncompatible { .. }
             | Self::HostKeyUnproven(_)
             | Self::Crypto(_) => DisconnectReason::KeyExchangeFailed,
-            Self::PeerMisbehaved(_) | Self::InvalidMessage { .. } => DisconnectReason::ProtocolError,
+            Self::PeerMisbehaved(_) | Self::InvalidMessage { .. } => {
+                DisconnectReason::ProtocolError
+            }
             Self::VersionNotSupported => DisconnectReason::ProtocolVersionNotSupported,
             Self::Integrity => DisconnectReason::MacError,
             Self::HostKeyRejected => DisconnectReason::HostKeyNotVerifiable,
@@ -208,13 +212,25 @@ impl fmt::Display for Error {
         match self {
             Self::PeerMisbehaved(how) => write!(f, "the peer broke the protocol: {how}"),
             Self::PeerIncompatible { list, ours, theirs } => {
-                write!(f, "no {list} algorithm in common: we offer {ours}; the peer offers {theirs}")
+                write!(
+                    f,
+                    "no {list} algorithm in common: we offer {ours}; the peer offers {theirs}"
+                )
             }
             Self::VersionNotSupported => f.write_str("the peer does not speak SSH 2.0"),
-            Self::InvalidMessage { number, name, cause } => {
-                write!(f, "message {number} ({name}) from the peer is malformed: {cause}")
+            Self::InvalidMessage {
+                number,
+                name,
+                cause,
+            } => {
+                write!(
+                    f,
+                    "message {number} ({name}) from the peer is malformed: {cause}"
+                )
             }
-            Self::Integrity => f.write_str("a packet failed authentication: it was changed on the way"),
+            Self::Integrity => {
+                f.write_str("a packet failed authentication: it was changed on the way")
+            }
             Self::Disconnected { reason, text } => {
                 write!(f, "the peer disconnected (reason {reason}): {text}")
             }
@@ -222,7 +238,10 @@ impl fmt::Display for Error {
             Self::AuthenticationFailed => f.write_str("authentication failed"),
             Self::HostKeyRejected => f.write_str("the server's host key is not trusted"),
             Self::HostKeyUnproven(cause) => {
-                write!(f, "the server did not prove that it holds its host key: {cause}")
+                write!(
+                    f,
+                    "the server did not prove that it holds its host key: {cause}"
+                )
             }
             Self::TimedOut { waiting_for } => write!(f, "timed out waiting for {waiting_for}"),
             Self::Closed => f.write_str("the connection was closed on our side"),
@@ -253,7 +272,9 @@ impl fmt::Display for PeerMisbehaved {
             Self::KeyOverused => "too much was sent under one key",
             Self::FloodInExchange => "too many other messages within one key exchange",
             Self::HostKeyChanged => "the host key changed at a key re-exchange",
-            Self::WrongHostKeyAlgorithm => "host key or signature is not of the negotiated algorithm",
+            Self::WrongHostKeyAlgorithm => {
+                "host key or signature is not of the negotiated algorithm"
+            }
             Self::MisplacedExtInfo => "EXT_INFO where it may not be",
             Self::BadShare => "a key share outside its group",
             Self::WrongService => "a service that is not offered or was not asked for",

@@ -32,7 +32,14 @@ impl Timers {
 
     /// Takes a timer that is due at `now`.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<Timer> {
-        [Timer::Login, Timer::Exchange, Timer::Rekey, Timer::KeepAlive].into_iter().find(|&timer| {
+        [
+            Timer::Login,
+            Timer::Exchange,
+            Timer::Rekey,
+            Timer::KeepAlive,
+        ]
+        .into_iter()
+        .find(|&timer| {
             self.0
                 .get_mut(timer as usize)
                 .is_some_and(|slot| slot.take_if(|at| *at <= now).is_some())

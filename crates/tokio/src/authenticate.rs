@@ -42,7 +42,12 @@ pub trait Answerer: fmt::Debug + Send + Sync {
 impl Credentials {
     /// This user, with nothing to show yet.
     pub fn new(user: impl Into<String>) -> Self {
-        Self { user: user.into(), keys: Vec::new(), password: None, answerer: None }
+        Self {
+            user: user.into(),
+            keys: Vec::new(),
+            password: None,
+            answerer: None,
+        }
     }
 
     /// The user.
@@ -173,7 +178,11 @@ impl Policy {
     }
 
     fn refused(self, remark: Option<&'static str>) -> ConnectError {
-        ConnectError::Refused { tried: self.tried, remaining: self.remaining, remark }
+        ConnectError::Refused {
+            tried: self.tried,
+            remaining: self.remaining,
+            remark,
+        }
     }
 }
 
@@ -208,9 +217,10 @@ pub(crate) async fn authenticate(
                     Next::Try(credential) => credential,
                     Next::GiveUp => return Err(policy.refused(remark)),
                     Next::AskPassword => match ask_password(&policy, clock).await {
-                        Some(password) => {
-                            Credential::Password { user: policy.credentials.user.clone(), password }
-                        }
+                        Some(password) => Credential::Password {
+                            user: policy.credentials.user.clone(),
+                            password,
+                        },
                         None => return Err(policy.refused(Some("no password was given"))),
                     },
                 };
@@ -238,7 +248,9 @@ pub(crate) async fn authenticate(
 async fn ask_password(policy: &Policy, clock: &mut Clock) -> Option<Secret> {
     let answerer = policy.credentials.answerer.clone()?;
     let prompt = Prompt::hidden(format!("Password of {}: ", policy.credentials.user));
-    let mut answers = clock.stopped(answerer.answer("", "", std::slice::from_ref(&prompt))).await?;
+    let mut answers = clock
+        .stopped(answerer.answer("", "", std::slice::from_ref(&prompt)))
+        .await?;
     answers.pop()
 }
 
@@ -247,7 +259,9 @@ async fn answer(policy: &mut Policy, prompts: &Prompts, clock: &mut Clock) -> Op
         return policy.answer_with_password(&prompts.prompts);
     }
     let answerer = policy.credentials.answerer.clone()?;
-    clock.stopped(answerer.answer(&prompts.name, &prompts.instruction, &prompts.prompts)).await
+    clock
+        .stopped(answerer.answer(&prompts.name, &prompts.instruction, &prompts.prompts))
+        .await
 }
 
 #[cfg(test)]
@@ -283,22 +297,38 @@ mod tests {
     #[test]
     fn a_password_answers_one_hidden_question_where_password_is_not_listed() {
         let mut policy = Policy::new(Credentials::new("u").password("p"));
-        assert_eq!(method(&policy.next(&names(&["keyboard-interactive"]))), "keyboard-interactive");
+        assert_eq!(
+            method(&policy.next(&names(&["keyboard-interactive"]))),
+            "keyboard-interactive"
+        );
         let hidden = || Prompt::hidden("Password:");
         let shown = Prompt::echoed("Code:");
         assert!(policy.answer_with_password(&[shown]).is_none());
         assert!(policy.answer_with_password(&[hidden(), hidden()]).is_none());
         assert_eq!(policy.answer_with_password(&[]), Some(vec![]));
-        assert_eq!(policy.answer_with_password(&[hidden()]), Some(vec![Secret::from("p")]));
-        assert_eq!(policy.answer_with_password(&[hidden()]), None, "never twice");
-        assert_eq!(method(&policy.next(&names(&["keyboard-interactive"]))), "give up");
+        assert_eq!(
+            policy.answer_with_password(&[hidden()]),
+            Some(vec![Secret::from("p")])
+        );
+        assert_eq!(
+            policy.answer_with_password(&[hidden()]),
+            None,
+            "never twice"
+        );
+        assert_eq!(
+            method(&policy.next(&names(&["keyboard-interactive"]))),
+            "give up"
+        );
     }
 
     #[test]
     fn without_credentials_only_the_methods_are_asked_for() {
         let mut policy = Policy::new(Credentials::new("u"));
         assert_eq!(method(&policy.next(&[])), "none");
-        assert_eq!(method(&policy.next(&names(&["publickey", "password"]))), "give up");
+        assert_eq!(
+            method(&policy.next(&names(&["publickey", "password"]))),
+            "give up"
+        );
         assert_eq!(policy.remaining, ["publickey", "password"]);
         assert!(policy.tried.is_empty());
     }

@@ -40,7 +40,9 @@ impl Client {
         credentials: Credentials,
     ) -> Result<Self, ConnectError> {
         let clock = Clock::new(deadlines.connect);
-        let stream = clock.within(Stage::Tcp, "the TCP connection", tcp::connect(target)).await??;
+        let stream = clock
+            .within(Stage::Tcp, "the TCP connection", tcp::connect(target))
+            .await??;
         Self::begin(stream, config, deadlines, clock, judge, credentials).await
     }
 
@@ -76,12 +78,20 @@ impl Client {
         // The clock below decides, and it stands still while a person is asked.
         config.limits.login = NEVER;
         let conn = Connection::client(Arc::new(config), Instant::now()).map_err(|protocol| {
-            ConnectError::Lost { stage: Stage::Handshake, lost: Lost { protocol, io: None } }
+            ConnectError::Lost {
+                stage: Stage::Handshake,
+                lost: Lost { protocol, io: None },
+            }
         })?;
         let shared = Shared::new(conn);
         let driver = tokio::spawn(Driver::new(Arc::clone(&shared), io));
         // From here on a drop, an error's included, ends the connection.
-        let mut client = Self { shared, driver, deadlines: deadlines.clone(), clock: clock.clone() };
+        let mut client = Self {
+            shared,
+            driver,
+            deadlines: deadlines.clone(),
+            clock: clock.clone(),
+        };
         client.judge(judge, &mut clock).await?;
         authenticate(&client.shared, credentials, &mut clock).await?;
         client.clock = clock;
@@ -112,7 +122,9 @@ impl Client {
     pub async fn sftp(&self) -> Result<Sftp, ConnectError> {
         let clock = self.clock.or_at_least_again(self.deadlines.connect);
         let start = Sftp::start(Arc::clone(&self.shared), self.deadlines.clone());
-        clock.within(Stage::Subsystem, "the SFTP subsystem", start).await?
+        clock
+            .within(Stage::Subsystem, "the SFTP subsystem", start)
+            .await?
     }
 
     /// What was negotiated by the newest key exchange.
@@ -127,7 +139,12 @@ impl Client {
 
     /// The server's identification line.
     pub fn server_ident(&self) -> Vec<u8> {
-        self.shared.lock().conn.peer_ident().unwrap_or_default().to_vec()
+        self.shared
+            .lock()
+            .conn
+            .peer_ident()
+            .unwrap_or_default()
+            .to_vec()
     }
 
     /// Changes the keys now (RFC 4253 §9).
@@ -144,7 +161,10 @@ impl Client {
     /// Ends the connection in good order, for at most [`Deadlines::close`].
     pub async fn close(mut self) {
         self.shared.with(|state| state.conn.disconnect());
-        if tokio::time::timeout(self.deadlines.close, &mut self.driver).await.is_err() {
+        if tokio::time::timeout(self.deadlines.close, &mut self.driver)
+            .await
+            .is_err()
+        {
             self.driver.abort();
         }
     }
@@ -158,7 +178,9 @@ impl Drop for Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("negotiated", &self.negotiated()).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("negotiated", &self.negotiated())
+            .finish_non_exhaustive()
     }
 }
 
@@ -174,7 +196,9 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 impl Clock {
     fn new(total: Duration) -> Self {
         let now = Instant::now();
-        Self { deadline: now.checked_add(total).unwrap_or(now + NEVER) }
+        Self {
+            deadline: now.checked_add(total).unwrap_or(now + NEVER),
+        }
     }
 
     /// Awaits `work`, until the deadline.
@@ -214,6 +238,10 @@ impl Clock {
 
     /// What is left of this clock, or a new one once it has run out.
     fn or_at_least_again(&self, total: Duration) -> Self {
-        if self.deadline > Instant::now() { self.clone() } else { Self::new(total) }
+        if self.deadline > Instant::now() {
+            self.clone()
+        } else {
+            Self::new(total)
+        }
     }
 }

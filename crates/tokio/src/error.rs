@@ -79,7 +79,11 @@ pub enum ConnectError {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// How a connection was lost. Cheap to clone: everyone who waits is told the same.

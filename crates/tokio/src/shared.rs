@@ -142,7 +142,10 @@ impl<R: Driven> State<R> {
                     }
                 }
                 Routed::Ended(protocol) => {
-                    let lost = Lost { protocol, io: self.io_error.clone() };
+                    let lost = Lost {
+                        protocol,
+                        io: self.io_error.clone(),
+                    };
                     self.machines.end(&lost);
                     self.ended = Some(lost);
                     wake(self.listener.take());

@@ -16,7 +16,10 @@ pub struct Target {
 impl Target {
     /// A host by name or address, IPv6 without brackets.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port }
+        Self {
+            host: host.into(),
+            port,
+        }
     }
 
     /// Name or address.

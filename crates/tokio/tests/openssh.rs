@@ -18,7 +18,14 @@ fn key(sshd: &Sshd, which: ClientKey) -> Credentials {
 async fn connect(sshd: &Sshd, credentials: Credentials) -> Result<Client, ConnectError> {
     let target = Target::new("127.0.0.1", sshd.port());
     let config = Config::client(default_provider());
-    Client::connect(&target, config, &Deadlines::default(), |_| Trust::Trusted, credentials).await
+    Client::connect(
+        &target,
+        config,
+        &Deadlines::default(),
+        |_| Trust::Trusted,
+        credentials,
+    )
+    .await
 }
 
 async fn session(sshd: &Sshd) -> (Client, Sftp) {
@@ -48,11 +55,15 @@ async fn a_file_goes_there_and_comes_back_the_same() {
     for len in [0, 1, 32_768, 261_120, 261_121, 5_000_000] {
         let data = pattern(len);
         let name = format!("file{len}");
-        let mut file =
-            sftp.open_write(name.as_bytes(), OpenFlags::CREATE_NEW).await.unwrap();
+        let mut file = sftp
+            .open_write(name.as_bytes(), OpenFlags::CREATE_NEW)
+            .await
+            .unwrap();
         let mut offset = 0;
         for piece in data.chunks(100_000) {
-            file.write(offset, Bytes::copy_from_slice(piece)).await.unwrap();
+            file.write(offset, Bytes::copy_from_slice(piece))
+                .await
+                .unwrap();
             offset += piece.len() as u64;
         }
         assert_eq!(file.stat().await.unwrap().size, Some(len as u64));
@@ -73,7 +84,10 @@ async fn a_directory_of_many_names_is_listed_whole() {
     let mut dir = sftp.read_dir(b"d").await.unwrap();
     let mut names = 0;
     while let Some(batch) = dir.batch().await.unwrap() {
-        names += batch.iter().filter(|it| matches!(it, Listed::Entry(_))).count();
+        names += batch
+            .iter()
+            .filter(|it| matches!(it, Listed::Entry(_)))
+            .count();
     }
     assert_eq!(names, 3000);
 }
@@ -85,7 +99,13 @@ async fn a_refusal_is_a_value_and_the_session_goes_on() {
     let error = sftp.open_read(b"nowhere").await.unwrap_err();
     assert_eq!(error.code(), Some(StatusCode::NO_SUCH_FILE));
     sftp.make_dir(b"somewhere").await.unwrap();
-    assert!(sftp.lstat(b"somewhere").await.unwrap().file_type().is_some());
+    assert!(
+        sftp.lstat(b"somewhere")
+            .await
+            .unwrap()
+            .file_type()
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -97,7 +117,9 @@ async fn each_kind_of_key_opens_the_door() {
         ClientKey::EcdsaP384,
         ClientKey::Rsa,
     ] {
-        connect(&sshd, key(&sshd, which)).await.unwrap_or_else(|e| panic!("{which:?}: {e}"));
+        connect(&sshd, key(&sshd, which))
+            .await
+            .unwrap_or_else(|e| panic!("{which:?}: {e}"));
     }
 }
 
@@ -116,8 +138,18 @@ async fn keys_change_under_load_from_either_side() {
 #[tokio::test]
 async fn a_stranger_is_refused_and_told_what_is_left() {
     let sshd = Sshd::start();
-    let error = connect(&sshd, key(&sshd, ClientKey::Stranger)).await.unwrap_err();
-    let ConnectError::Refused { tried, remaining, .. } = error else { panic!("{error}") };
+    let error = connect(&sshd, key(&sshd, ClientKey::Stranger))
+        .await
+        .unwrap_err();
+    let ConnectError::Refused {
+        tried, remaining, ..
+    } = error
+    else {
+        panic!("{error}")
+    };
     assert_eq!(tried, ["publickey"]);
-    assert!(remaining.iter().any(|it| it == "publickey"), "{remaining:?}");
+    assert!(
+        remaining.iter().any(|it| it == "publickey"),
+        "{remaining:?}"
+    );
 }

@@ -21,12 +21,12 @@ use super::messages::{self, Banner, Failure, ServiceAccept, ServiceRequest, Succ
 use super::messages::{password, publickey};
 use super::signed_data::{self, Purpose};
 use super::{AUTH_SERVICE, Authenticated, Effort, Machine, Method, Step, Ticket, Tickets};
+use crate::config::Config;
 use crate::crypto::{CryptoError, PublicKey, Secret, SigningKey, write_signature};
 use crate::error::{Error, PeerMisbehaved};
 use crate::limits;
 use crate::packet::Payload;
 use crate::role::Client;
-use crate::config::Config;
 use crate::transport::{ExtInfo, SessionId};
 use crate::wire::{self, Field, Message};
 use bytes::BytesMut;

@@ -12,10 +12,10 @@ mod signed_data;
 #[cfg(test)]
 mod tests;
 
+use crate::config::Config;
 use crate::error::Error;
 use crate::packet::Payload;
 use crate::role::Role;
-use crate::config::Config;
 use crate::transport::{ExtInfo, SessionId};
 use crate::wire;
 use bytes::BytesMut;

@@ -25,12 +25,12 @@ use super::{
     AUTH_SERVICE, Authenticated, CONNECTION_SERVICE, Effort, Machine, Method, Prompt, Step, Ticket,
     Tickets,
 };
+use crate::config::Config;
 use crate::crypto::{PublicKey, Secret, SignatureAlgorithm, split_signature};
 use crate::error::{Error, PeerMisbehaved};
 use crate::limits;
 use crate::packet::Payload;
 use crate::role::Server;
-use crate::config::Config;
 use crate::transport::{ExtInfo, SessionId};
 use crate::wire::{self, Malformed, Message, NameList, Rest, SentBy, Text};
 use bytes::{Bytes, BytesMut};

@@ -94,14 +94,16 @@ pub struct PeerLimits {
 }
 
 impl<R: Role> Mux<R> {
-    /// No channels yet. The proof of authentication is the only way in.
-    pub(crate) fn new(proof: Authenticated, limits: &Limits) -> Self {
+    /// No channels yet. The proof of authentication is the only way in; what it still had to say,
+    /// SUCCESS included, leaves before anything of ours.
+    pub(crate) fn new(mut proof: Authenticated, limits: &Limits) -> Self {
+        let waiting = proof.take_unsent();
         Self {
             proof,
             limits: limits.clone(),
             channels: Channels::default(),
             control: Control {
-                waiting: VecDeque::new(),
+                waiting,
                 _role: PhantomData,
             },
             globals: VecDeque::new(),

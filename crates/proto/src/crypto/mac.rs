@@ -1,7 +1,7 @@
 //! Message authentication codes (RFC 4253 §6.4, RFC 6668) and when they are taken.
 
-use super::cipher::Unauthenticated;
 use super::CryptoError;
+use super::cipher::Unauthenticated;
 use std::fmt::Debug;
 
 /// What the code is taken over.

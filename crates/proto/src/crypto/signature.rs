@@ -129,7 +129,9 @@ impl Curve {
 
     /// The curve with this identifier.
     pub fn named(name: &[u8]) -> Option<Self> {
-        [Self::P256, Self::P384, Self::P521].into_iter().find(|it| it.name().as_bytes() == name)
+        [Self::P256, Self::P384, Self::P521]
+            .into_iter()
+            .find(|it| it.name().as_bytes() == name)
     }
 }
 

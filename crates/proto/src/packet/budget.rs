@@ -18,7 +18,12 @@ const PACKETS_AT_MOST: u64 = 1 << 32;
 impl Budget {
     /// Before the first NEWKEYS nothing is secret, and nothing is due.
     pub(crate) const fn unlimited() -> Self {
-        Self { bytes: 0, packets: 0, bytes_due: u64::MAX, packets_due: u64::MAX }
+        Self {
+            bytes: 0,
+            packets: 0,
+            bytes_due: u64::MAX,
+            packets_due: u64::MAX,
+        }
     }
 
     /// For a key that its cipher wants changed after `rekey_after` bytes.

@@ -127,7 +127,9 @@ impl OpenPacket for EncryptThenMac {
     fn open(&mut self, seq: u32, packet: &mut [u8]) -> Result<(), Unauthenticated> {
         let (body, tag) = self.0.split(packet).ok_or(Unauthenticated)?;
         self.0.mac.verify(seq, body, tag)?;
-        self.0.cipher.apply(body.get_mut(4..).ok_or(Unauthenticated)?);
+        self.0
+            .cipher
+            .apply(body.get_mut(4..).ok_or(Unauthenticated)?);
         Ok(())
     }
 }

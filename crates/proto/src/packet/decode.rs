@@ -1,8 +1,8 @@
 //! Bytes to payloads (RFC 4253 §6).
 
+use super::Payload;
 use super::budget::Budget;
 use super::plain::Plain;
-use super::Payload;
 use crate::crypto::OpenPacket;
 use crate::error::{Error, PeerMisbehaved};
 use crate::limits;
@@ -47,7 +47,9 @@ impl Decoder {
         }
         self.total = None;
         let mut packet = input.split_to(total);
-        self.opener.open(self.seq, &mut packet).map_err(|_| Error::Integrity)?;
+        self.opener
+            .open(self.seq, &mut packet)
+            .map_err(|_| Error::Integrity)?;
         if !self.budget.spend(total) {
             return Err(PeerMisbehaved::KeyOverused.into());
         }
@@ -56,7 +58,9 @@ impl Decoder {
         let body = total - self.opener.tag_len();
         let padding = packet.get(4).copied().map_or(0, usize::from);
         // RFC 4253 §6: "There MUST be at least four bytes of padding."
-        let end = body.checked_sub(padding).filter(|&end| padding >= 4 && end >= 5);
+        let end = body
+            .checked_sub(padding)
+            .filter(|&end| padding >= 4 && end >= 5);
         let end = end.ok_or(PeerMisbehaved::BadPadding)?;
         packet.truncate(end);
         let payload = Payload::new(packet.split_off(5)).ok_or(PeerMisbehaved::EmptyPayload)?;
@@ -65,7 +69,11 @@ impl Decoder {
 
     /// Bytes of the whole packet, from its length field.
     fn check_length(&self, len: usize) -> Result<usize, PeerMisbehaved> {
-        let padded = if self.opener.length_is_padded() { len.wrapping_add(4) } else { len };
+        let padded = if self.opener.length_is_padded() {
+            len.wrapping_add(4)
+        } else {
+            len
+        };
         // RFC 4253 §6: a multiple of the block and at least 16 bytes; where the length is outside
         // the multiple, one block holds padding length, a message and four bytes of padding.
         let fits = len >= 8 && len <= limits::PACKET && padded % self.opener.block_len() == 0;
@@ -101,5 +109,7 @@ impl Decoder {
 
 /// The number in the first four bytes; 0, which is no length, when there are fewer.
 pub(super) fn length_field(prefix: &[u8]) -> u32 {
-    prefix.first_chunk().map_or(0, |length| u32::from_be_bytes(*length))
+    prefix
+        .first_chunk()
+        .map_or(0, |length| u32::from_be_bytes(*length))
 }

@@ -31,7 +31,8 @@ impl KeySource<'_> {
     /// `len` bytes of key material for the letter X (RFC 4253 §7.2).
     fn derive(&self, letter: u8, len: usize) -> Secret {
         let first =
-            self.hash.digest(&[self.secret, self.exchange_hash, &[letter], self.session_id]);
+            self.hash
+                .digest(&[self.secret, self.exchange_hash, &[letter], self.session_id]);
         let mut key = Vec::with_capacity(len.next_multiple_of(self.hash.output_len().max(1)));
         key.extend_from_slice(first.expose());
         while key.len() < len {

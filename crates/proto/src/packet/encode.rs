@@ -51,22 +51,27 @@ impl Encoder {
             padding += block;
         }
         let random = self.padding.get(..padding);
-        self.out.extend_from_slice(random.ok_or(CryptoError::Failed("block too long"))?);
+        self.out
+            .extend_from_slice(random.ok_or(CryptoError::Failed("block too long"))?);
         let tag = self.sealer.tag_len();
-        let len = u32::try_from(self.out.len() - start - 4).expect("a packet is shorter than 4 GiB");
+        let len =
+            u32::try_from(self.out.len() - start - 4).expect("a packet is shorter than 4 GiB");
         self.out.resize(self.out.len() + tag, 0);
         let packet = self.out.get_mut(start..).expect("the packet begins there");
         if let Some((length, rest)) = packet.split_first_chunk_mut() {
             *length = len.to_be_bytes();
             if let Some(first) = rest.first_mut() {
-                *first = u8::try_from(padding).expect("padding is shorter than the table it is from");
+                *first =
+                    u8::try_from(padding).expect("padding is shorter than the table it is from");
             }
         }
         if !self.budget.spend(packet.len()) {
             self.out.truncate(start);
             return Err(CryptoError::Failed("a key may not be used any longer"));
         }
-        self.sealer.seal(self.seq, packet).inspect_err(|_| self.out.truncate(start))?;
+        self.sealer
+            .seal(self.seq, packet)
+            .inspect_err(|_| self.out.truncate(start))?;
         self.seq = self.seq.wrapping_add(1);
         Ok(true)
     }

@@ -89,7 +89,11 @@ impl<R, L> Payload<R, L> {
 
     /// That this message may not come where the connection stands.
     pub fn unexpected(&self, phase: &'static str) -> Error {
-        PeerMisbehaved::UnexpectedMessage { number: self.number(), phase }.into()
+        PeerMisbehaved::UnexpectedMessage {
+            number: self.number(),
+            phase,
+        }
+        .into()
     }
 }
 
@@ -106,7 +110,11 @@ impl<R: Role, L: Layer> Payload<R, L> {
         let mut reader = Reader::new(self.0.get(1..).unwrap_or_default());
         M::read_body(&mut reader)
             .and_then(|message| reader.finish().map(|()| message))
-            .map_err(|cause| Error::InvalidMessage { number: M::NUMBER, name: M::NAME, cause })
+            .map_err(|cause| Error::InvalidMessage {
+                number: M::NUMBER,
+                name: M::NAME,
+                cause,
+            })
     }
 }
 

@@ -43,7 +43,11 @@ impl Mac for Sum {
     }
 
     fn verify(&self, seq: u32, data: &[u8], tag: &[u8]) -> Result<(), Unauthenticated> {
-        if tag == sum(seq, data) { Ok(()) } else { Err(Unauthenticated) }
+        if tag == sum(seq, data) {
+            Ok(())
+        } else {
+            Err(Unauthenticated)
+        }
     }
 }
 
@@ -111,11 +115,20 @@ enum Framing {
     Aead,
 }
 
-const FRAMINGS: [Framing; 4] =
-    [Framing::Plain, Framing::EncryptAndMac, Framing::EncryptThenMac, Framing::Aead];
+const FRAMINGS: [Framing; 4] = [
+    Framing::Plain,
+    Framing::EncryptAndMac,
+    Framing::EncryptThenMac,
+    Framing::Aead,
+];
 
 fn parts(block_len: usize) -> Parts {
-    Parts { cipher: Box::new(Counting::default()), mac: Box::new(Sum), block_len, tag_len: 4 }
+    Parts {
+        cipher: Box::new(Counting::default()),
+        mac: Box::new(Sum),
+        block_len,
+        tag_len: 4,
+    }
 }
 
 impl Framing {
@@ -139,7 +152,9 @@ impl Framing {
 
     fn encoder(self, block_len: usize) -> Encoder {
         let mut encoder = Encoder::new();
-        encoder.rekey(self.sealer(block_len), Budget::unlimited(), false, &Fives).unwrap();
+        encoder
+            .rekey(self.sealer(block_len), Budget::unlimited(), false, &Fives)
+            .unwrap();
         encoder
     }
 
@@ -170,7 +185,9 @@ fn put(encoder: &mut Encoder, payload: &[u8]) {
 }
 
 fn take(decoder: &mut Decoder, input: &mut BytesMut) -> Result<Option<Vec<u8>>, Error> {
-    Ok(decoder.decode::<Client>(input)?.map(|payload| payload.as_slice().to_vec()))
+    Ok(decoder
+        .decode::<Client>(input)?
+        .map(|payload| payload.as_slice().to_vec()))
 }
 
 /// Two packets with the payload 14 01 02, one behind the other.
@@ -189,7 +206,10 @@ fn plain_packets_are_as_written_by_hand() {
     // Before the first NEWKEYS padding is zero: there is nothing for it to hide.
     let mut encoder = Encoder::new();
     put(&mut encoder, &[21]);
-    assert_eq!(encoder.out()[..], *b"\0\0\0\x0c\x0a\x15\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(
+        encoder.out()[..],
+        *b"\0\0\0\x0c\x0a\x15\0\0\0\0\0\0\0\0\0\0"
+    );
 }
 
 #[test]
@@ -226,7 +246,9 @@ fn every_framing_reads_what_it_wrote_at_any_fragmentation() {
     let payloads: Vec<Vec<u8>> = (1..70).map(|len| (0..len).collect()).collect();
     for framing in FRAMINGS {
         let mut encoder = framing.encoder(16);
-        payloads.iter().for_each(|payload| put(&mut encoder, payload));
+        payloads
+            .iter()
+            .for_each(|payload| put(&mut encoder, payload));
         let wire = encoder.out().to_vec();
         for fragment in [1, 2, 3, 7, 64, wire.len()] {
             let mut decoder = framing.decoder(16);
@@ -260,10 +282,16 @@ fn padding_keeps_the_rules_for_every_block_length() {
                     Framing::EncryptThenMac | Framing::Aead => total - 4,
                 };
                 assert_eq!(counted % aligned, 0, "{framing:?} {block_len} {len}");
-                assert!((4..=255).contains(&padding), "{framing:?} {block_len} {len}: {padding}");
+                assert!(
+                    (4..=255).contains(&padding),
+                    "{framing:?} {block_len} {len}: {padding}"
+                );
                 assert!(total >= 16);
                 // No more than a block beyond what is needed.
-                assert!(padding < 4 + aligned || total <= 20, "{framing:?} {block_len} {len}");
+                assert!(
+                    padding < 4 + aligned || total <= 20,
+                    "{framing:?} {block_len} {len}"
+                );
             }
         }
     }
@@ -304,7 +332,11 @@ fn every_padding_length_in_every_small_packet_is_judged_and_none_panics() {
                 };
                 let result = result.map(|it| it.expect("the whole packet is there").len());
                 // A prefix of a block that is not there is waited for, not judged.
-                assert_eq!(result, expected.map_err(Error::from), "{framing:?} {len} {padding}");
+                assert_eq!(
+                    result,
+                    expected.map_err(Error::from),
+                    "{framing:?} {len} {padding}"
+                );
                 accepted += usize::from(expected.is_ok());
             }
         }
@@ -315,19 +347,41 @@ fn every_padding_length_in_every_small_packet_is_judged_and_none_panics() {
 #[test]
 fn impossible_lengths_are_refused_before_anything_is_allocated() {
     let longest = u32::try_from(limits::PACKET).unwrap();
-    for len in [0, 1, 4, 7, longest + 1, longest + 8, 0x7fff_ffff, 0x8000_0000, u32::MAX - 3, u32::MAX] {
+    for len in [
+        0,
+        1,
+        4,
+        7,
+        longest + 1,
+        longest + 8,
+        0x7fff_ffff,
+        0x8000_0000,
+        u32::MAX - 3,
+        u32::MAX,
+    ] {
         for framing in [Framing::Plain, Framing::EncryptThenMac, Framing::Aead] {
             let mut input = BytesMut::from(&len.to_be_bytes()[..]);
             let capacity = input.capacity();
             let result = take(&mut framing.decoder(8), &mut input);
-            assert_eq!(result, Err(PeerMisbehaved::BadPacketLength.into()), "{framing:?} {len:#x}");
+            assert_eq!(
+                result,
+                Err(PeerMisbehaved::BadPacketLength.into()),
+                "{framing:?} {len:#x}"
+            );
             assert!(input.capacity() <= capacity);
         }
         // Encrypt-and-MAC has to see a block before it knows.
         let mut block = [&len.to_be_bytes()[..], &[0; 4]].concat();
         Counting::default().apply(&mut block);
-        let result = take(&mut Framing::EncryptAndMac.decoder(8), &mut BytesMut::from(&block[..]));
-        assert_eq!(result, Err(PeerMisbehaved::BadPacketLength.into()), "{len:#x}");
+        let result = take(
+            &mut Framing::EncryptAndMac.decoder(8),
+            &mut BytesMut::from(&block[..]),
+        );
+        assert_eq!(
+            result,
+            Err(PeerMisbehaved::BadPacketLength.into()),
+            "{len:#x}"
+        );
     }
 }
 
@@ -336,14 +390,20 @@ fn the_longest_packet_is_read() {
     // RFC 4253 §6.1 asks for 35,000 bytes; multiples of the block above that are read up to the limit.
     for len in [35_000 - 4, limits::PACKET - 4, limits::PACKET - 12] {
         let mut input = forged(Framing::Plain, len, 4);
-        let read = take(&mut Framing::Plain.decoder(8), &mut input).unwrap().unwrap();
+        let read = take(&mut Framing::Plain.decoder(8), &mut input)
+            .unwrap()
+            .unwrap();
         assert_eq!(read.len(), len - 5);
     }
 }
 
 #[test]
 fn any_flipped_byte_of_an_authenticated_packet_is_noticed() {
-    for framing in [Framing::EncryptAndMac, Framing::EncryptThenMac, Framing::Aead] {
+    for framing in [
+        Framing::EncryptAndMac,
+        Framing::EncryptThenMac,
+        Framing::Aead,
+    ] {
         let mut encoder = framing.encoder(16);
         put(&mut encoder, &[20, 1, 2, 3, 4, 5]);
         let sealed = encoder.out().to_vec();
@@ -353,7 +413,10 @@ fn any_flipped_byte_of_an_authenticated_packet_is_noticed() {
             // A changed length leads to a wait, a refusal, or a code in the wrong place.
             input.extend_from_slice(&[0; 64]);
             let result = take(&mut framing.decoder(16), &mut input);
-            assert!(!matches!(result, Ok(Some(_))), "{framing:?}: byte {at} flipped, and read as {result:?}");
+            assert!(
+                !matches!(result, Ok(Some(_))),
+                "{framing:?}: byte {at} flipped, and read as {result:?}"
+            );
         }
     }
 }
@@ -379,14 +442,25 @@ fn sequence_numbers_run_on_over_new_keys_unless_they_are_reset() {
         let mut wire = encoder.out().split();
         let tag = wire[wire.len() - 4];
         take(decoder, &mut wire).unwrap().unwrap();
-        assert_eq!(u32::from(tag), decoder.last_seq(), "the code is over the same number");
+        assert_eq!(
+            u32::from(tag),
+            decoder.last_seq(),
+            "the code is over the same number"
+        );
         decoder.last_seq()
     };
-    assert_eq!([(); 3].map(|()| exchange(&mut encoder, &mut decoder)), [0, 1, 2]);
-    encoder.rekey(Box::new(ToyAead), Budget::unlimited(), false, &Fives).unwrap();
+    assert_eq!(
+        [(); 3].map(|()| exchange(&mut encoder, &mut decoder)),
+        [0, 1, 2]
+    );
+    encoder
+        .rekey(Box::new(ToyAead), Budget::unlimited(), false, &Fives)
+        .unwrap();
     decoder.rekey(Box::new(ToyAead), Budget::unlimited(), false);
     assert_eq!(exchange(&mut encoder, &mut decoder), 3);
-    encoder.rekey(Box::new(ToyAead), Budget::unlimited(), true, &Fives).unwrap();
+    encoder
+        .rekey(Box::new(ToyAead), Budget::unlimited(), true, &Fives)
+        .unwrap();
     decoder.rekey(Box::new(ToyAead), Budget::unlimited(), true);
     assert_eq!(exchange(&mut encoder, &mut decoder), 0);
     assert_eq!(decoder.packets(), 5);
@@ -400,27 +474,53 @@ fn a_packet_out_of_its_place_is_noticed() {
     put(&mut encoder, &[2, 2]);
     let second = encoder.out().split();
     let mut decoder = Framing::Aead.decoder(16);
-    assert_eq!(take(&mut decoder, &mut second.clone()), Err(Error::Integrity), "dropped");
+    assert_eq!(
+        take(&mut decoder, &mut second.clone()),
+        Err(Error::Integrity),
+        "dropped"
+    );
     let mut decoder = Framing::Aead.decoder(16);
     assert!(take(&mut decoder, &mut first.clone()).is_ok());
-    assert_eq!(take(&mut decoder, &mut first.clone()), Err(Error::Integrity), "repeated");
+    assert_eq!(
+        take(&mut decoder, &mut first.clone()),
+        Err(Error::Integrity),
+        "repeated"
+    );
 }
 
 #[test]
 fn keys_are_due_for_change_after_their_bytes_or_packets() {
-    let limits = Limits { rekey_packets: 3, ..Limits::default() };
+    let limits = Limits {
+        rekey_packets: 3,
+        ..Limits::default()
+    };
     let mut encoder = Encoder::new();
-    encoder.rekey(Box::new(ToyAead), Budget::new(1 << 30, &limits), false, &Fives).unwrap();
+    encoder
+        .rekey(
+            Box::new(ToyAead),
+            Budget::new(1 << 30, &limits),
+            false,
+            &Fives,
+        )
+        .unwrap();
     let mut seen = Vec::new();
     for _ in 0..3 {
         put(&mut encoder, &[2]);
         seen.push(encoder.is_due());
     }
     assert_eq!(seen, [false, false, true]);
-    let limits = Limits { rekey_bytes: Some(48), ..Limits::default() };
-    for (budget, due) in [(Budget::new(1 << 30, &limits), true), (Budget::new(48, &Limits::default()), true)] {
+    let limits = Limits {
+        rekey_bytes: Some(48),
+        ..Limits::default()
+    };
+    for (budget, due) in [
+        (Budget::new(1 << 30, &limits), true),
+        (Budget::new(48, &Limits::default()), true),
+    ] {
         let mut encoder = Encoder::new();
-        encoder.rekey(Box::new(ToyAead), budget, false, &Fives).unwrap();
+        encoder
+            .rekey(Box::new(ToyAead), budget, false, &Fives)
+            .unwrap();
         put(&mut encoder, &[2]);
         assert!(!encoder.is_due(), "24 bytes");
         put(&mut encoder, &[2]);
@@ -579,14 +679,23 @@ fn keys_are_derived_as_by_another_program() {
         exchange_hash: exchange_hash.expose(),
         session_id: session_id.expose(),
     };
-    let aead = Directional { cipher: Cipher::Aead(&Showing), mac: None };
-    let stream = Directional { cipher: Cipher::Stream(&Showing), mac: Some(&Showing) };
+    let aead = Directional {
+        cipher: Cipher::Aead(&Showing),
+        mac: None,
+    };
+    let stream = Directional {
+        cipher: Cipher::Stream(&Showing),
+        mac: Some(&Showing),
+    };
     for (sender, iv, key, mac_key) in [
         (Side::Client, VECTOR_A, VECTOR_C, VECTOR_E),
         (Side::Server, VECTOR_B, VECTOR_D, VECTOR_F),
     ] {
         let mut shown = [0; 92];
-        sealer(&source, sender, &aead).unwrap().seal(0, &mut shown).unwrap();
+        sealer(&source, sender, &aead)
+            .unwrap()
+            .seal(0, &mut shown)
+            .unwrap();
         assert_eq!(hex(&shown[..12]), iv, "{sender:?}");
         assert_eq!(hex(&shown[12..]), key, "{sender:?}: three hashes long");
         let mut sealer = sealer(&source, sender, &stream).unwrap();
@@ -608,8 +717,16 @@ const VECTOR_F: &str = "51d8d956918dec08f3512b6be35a2137622038fc";
 
 #[test]
 fn a_stream_cipher_without_a_mac_makes_no_keys() {
-    let source = KeySource { hash: &Sha256, secret: b"", exchange_hash: b"", session_id: b"" };
-    let bare = Directional { cipher: Cipher::Stream(&Showing), mac: None };
+    let source = KeySource {
+        hash: &Sha256,
+        secret: b"",
+        exchange_hash: b"",
+        session_id: b"",
+    };
+    let bare = Directional {
+        cipher: Cipher::Stream(&Showing),
+        mac: None,
+    };
     assert!(sealer(&source, Side::Client, &bare).is_err());
     assert!(opener(&source, Side::Client, &bare).is_err());
 }
@@ -640,6 +757,10 @@ fn a_tail_is_a_slice_of_the_buffer_that_the_packet_came_in() {
     let start = wire.as_ptr() as usize;
     let payload = Decoder::new().decode::<Client>(&mut wire).unwrap().unwrap();
     let tail = payload.into_tail(29_991);
-    assert_eq!(tail.as_ptr() as usize - start, 5 + 9, "behind the lengths and what was not asked for");
+    assert_eq!(
+        tail.as_ptr() as usize - start,
+        5 + 9,
+        "behind the lengths and what was not asked for"
+    );
     assert_eq!(tail.len(), 29_991);
 }

@@ -66,7 +66,11 @@ pub struct HostKey {
 
 impl HostKey {
     pub(super) const fn new(key: PublicKey, algorithm: &'static str, connection: u64) -> Self {
-        Self { key, algorithm, connection }
+        Self {
+            key,
+            algorithm,
+            connection,
+        }
     }
 
     /// The key.

@@ -5,8 +5,8 @@ mod client;
 mod event;
 mod server;
 
-pub use client::Trust;
 pub use crate::config::{Algorithms, ClientLocal, Config, KeepAlive, ServerLocal};
+pub use client::Trust;
 pub use event::{ClientEvent, Common, HostKey, ServerEvent};
 
 use crate::auth::{Machine, Step};
@@ -126,7 +126,9 @@ impl<R: Role> Connection<R> {
                     return self.fail(Error::TimedOut { waiting_for });
                 }
                 Timer::Exchange => {
-                    return self.fail(Error::TimedOut { waiting_for: "a key re-exchange" });
+                    return self.fail(Error::TimedOut {
+                        waiting_for: "a key re-exchange",
+                    });
                 }
                 Timer::Rekey => {
                     if let Err(error) = self.transport.offer() {
@@ -271,11 +273,14 @@ impl<R: Role> Connection<R> {
         let taken = std::mem::replace(&mut self.phase, Err(Error::Unreachable("phase in flight")));
         self.phase = taken.and_then(|phase| {
             step(self, phase).inspect_err(|error| {
-                self.transport.stop(error.disconnect_reason(), disconnect_text(error));
+                self.transport
+                    .stop(error.disconnect_reason(), disconnect_text(error));
             })
         });
-        self.events.extend(self.channel_events.drain(..).map(R::channel_event));
-        self.events.extend(self.auth_events.drain(..).map(R::auth_event));
+        self.events
+            .extend(self.channel_events.drain(..).map(R::channel_event));
+        self.events
+            .extend(self.auth_events.drain(..).map(R::auth_event));
         self.outcome()
     }
 
@@ -337,7 +342,8 @@ impl<R: Role> Connection<R> {
         match notice {
             None => phase,
             Some(Notice::HostKey(key, algorithm)) => {
-                self.events.extend(R::host_key_event(HostKey::new(key, algorithm, self.id)));
+                self.events
+                    .extend(R::host_key_event(HostKey::new(key, algorithm, self.id)));
                 phase
             }
             Some(Notice::Established(session)) => {
@@ -360,7 +366,8 @@ impl<R: Role> Connection<R> {
             Step::Done(proof) => {
                 self.timers.set(Timer::Login, None);
                 self.transport.set_authenticated();
-                self.events.extend(self.auth_events.drain(..).map(R::auth_event));
+                self.events
+                    .extend(self.auth_events.drain(..).map(R::auth_event));
                 self.events.push_back(R::authenticated_event());
                 Phase::Open(Mux::new(proof, &self.config.limits))
             }
@@ -370,7 +377,9 @@ impl<R: Role> Connection<R> {
     fn ask_for_life(&mut self, now: Instant) -> Result<(), Error> {
         let allowed = self.config.keepalive.map_or(0, |it| it.missed);
         if self.missed >= allowed {
-            return self.fail(Error::TimedOut { waiting_for: "a sign of life from the peer" });
+            return self.fail(Error::TimedOut {
+                waiting_for: "a sign of life from the peer",
+            });
         }
         if let Ok(Phase::Open(mux)) = &mut self.phase {
             mux.keepalive();
@@ -382,7 +391,10 @@ impl<R: Role> Connection<R> {
 
     fn keepalive_due(&self, now: Instant) -> Option<Instant> {
         let open = matches!(self.phase, Ok(Phase::Open(_)));
-        self.config.keepalive.filter(|_| open).and_then(|it| now.checked_add(it.interval))
+        self.config
+            .keepalive
+            .filter(|_| open)
+            .and_then(|it| now.checked_add(it.interval))
     }
 
     /// Starts and stops the timers that follow from where the transport is.
@@ -392,12 +404,17 @@ impl<R: Role> Connection<R> {
         }
         let exchanging = self.transport.is_exchanging();
         if exchanging != self.timers.is_set(Timer::Exchange) {
-            let at = now.checked_add(self.config.limits.exchange).filter(|_| exchanging);
+            let at = now
+                .checked_add(self.config.limits.exchange)
+                .filter(|_| exchanging);
             self.timers.set(Timer::Exchange, at);
         }
         if self.aged != self.transport.exchanges() {
             self.aged = self.transport.exchanges();
-            self.timers.set(Timer::Rekey, now.checked_add(self.config.limits.rekey_interval));
+            self.timers.set(
+                Timer::Rekey,
+                now.checked_add(self.config.limits.rekey_interval),
+            );
         }
         if !self.timers.is_set(Timer::KeepAlive) {
             self.timers.set(Timer::KeepAlive, self.keepalive_due(now));

@@ -15,7 +15,9 @@ impl Connection<Server> {
     /// keys included; [`Error::Crypto`] without randomness.
     pub fn server(config: Arc<Config<Server>>, now: Instant) -> Result<Self, Error> {
         let keys = Arc::clone(&config);
-        Self::start(config, now, |algorithm| keys.local.signer(algorithm).is_some())
+        Self::start(config, now, |algorithm| {
+            keys.local.signer(algorithm).is_some()
+        })
     }
 
     /// Decides over an attempt.

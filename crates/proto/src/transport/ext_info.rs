@@ -49,7 +49,11 @@ impl ExtInfo {
         "ping@openssh.com".write(&mut extensions);
         "0".write(&mut extensions);
         let mut out = BytesMut::new();
-        messages::ExtInfo { count: 2, extensions: Rest(&extensions) }.write(&mut out);
+        messages::ExtInfo {
+            count: 2,
+            extensions: Rest(&extensions),
+        }
+        .write(&mut out);
         out.freeze()
     }
 }

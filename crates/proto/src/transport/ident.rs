@@ -16,14 +16,20 @@ pub(super) struct IdentReader {
 
 impl IdentReader {
     pub(super) const fn new(ours: Side) -> Self {
-        Self { ours, lines: 0, searched: 0 }
+        Self {
+            ours,
+            lines: 0,
+            searched: 0,
+        }
     }
 
     /// The peer's identification without its line end, or nothing while it is incomplete.
     pub(super) fn read(&mut self, input: &mut BytesMut) -> Result<Option<Vec<u8>>, Error> {
         loop {
             let limit = self.limit(input)?;
-            let unsearched = input.get(self.searched..input.len().min(limit)).unwrap_or_default();
+            let unsearched = input
+                .get(self.searched..input.len().min(limit))
+                .unwrap_or_default();
             let Some(at) = unsearched.iter().position(|&byte| byte == b'\n') else {
                 if input.len() >= limit {
                     return Err(PeerMisbehaved::BadIdentification.into());
@@ -66,7 +72,11 @@ impl IdentReader {
         // RFC 4253 §5.1: a client takes 1.99 as 2.0.
         let speaks = line.starts_with(b"SSH-2.0-")
             || (self.ours == Side::Client && line.starts_with(b"SSH-1.99-"));
-        if speaks { Ok(line.to_vec()) } else { Err(Error::VersionNotSupported) }
+        if speaks {
+            Ok(line.to_vec())
+        } else {
+            Err(Error::VersionNotSupported)
+        }
     }
 }
 
@@ -86,17 +96,29 @@ mod tests {
         let ident = IdentReader::new(Side::Server).read(&mut input).unwrap();
         assert_eq!(ident.as_deref(), Some(&b"SSH-2.0-x y"[..]));
         assert_eq!(&input[..], b"rest");
-        assert_eq!(read(Side::Client, b"SSH-2.0-x\n").unwrap().as_deref(), Some(&b"SSH-2.0-x"[..]));
+        assert_eq!(
+            read(Side::Client, b"SSH-2.0-x\n").unwrap().as_deref(),
+            Some(&b"SSH-2.0-x"[..])
+        );
     }
 
     #[test]
     fn a_client_takes_lines_before_it_and_a_server_does_not() {
         let greeting = b"Welcome\r\nto this\r\nSSH-1.99-old\r\n";
-        assert_eq!(read(Side::Client, greeting).unwrap().as_deref(), Some(&b"SSH-1.99-old"[..]));
+        assert_eq!(
+            read(Side::Client, greeting).unwrap().as_deref(),
+            Some(&b"SSH-1.99-old"[..])
+        );
         assert_eq!(read(Side::Server, greeting), Err(BAD));
         assert_eq!(read(Side::Server, b"G"), Err(BAD));
-        assert_eq!(read(Side::Server, b"SSH-1.99-x\r\n"), Err(Error::VersionNotSupported));
-        assert_eq!(read(Side::Client, b"SSH-1.5-x\r\n"), Err(Error::VersionNotSupported));
+        assert_eq!(
+            read(Side::Server, b"SSH-1.99-x\r\n"),
+            Err(Error::VersionNotSupported)
+        );
+        assert_eq!(
+            read(Side::Client, b"SSH-1.5-x\r\n"),
+            Err(Error::VersionNotSupported)
+        );
     }
 
     #[test]
@@ -108,7 +130,10 @@ mod tests {
         long.insert(20, b'a');
         assert_eq!(read(Side::Client, &long), Err(BAD));
         assert_eq!(read(Side::Client, &vec![b'x'; PREAMBLE_LINE]), Err(BAD));
-        assert_eq!(read(Side::Client, &b"\n".repeat(PREAMBLE_LINES + 1)), Err(BAD));
+        assert_eq!(
+            read(Side::Client, &b"\n".repeat(PREAMBLE_LINES + 1)),
+            Err(BAD)
+        );
         assert_eq!(read(Side::Client, b"SSH-2.0-a\0b\r\n"), Err(BAD));
     }
 

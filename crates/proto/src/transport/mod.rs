@@ -20,12 +20,12 @@ pub use exchange::{ClientExchange, Exchange, Outcome, ServerExchange, Transcript
 pub use ext_info::ExtInfo;
 pub use negotiate::{Agreement, Negotiated};
 
+use crate::config::Config;
 use crate::crypto::{CryptoError, OpenPacket, PublicKey, SealPacket};
 use crate::error::{DisconnectReason, Error, PeerMisbehaved, printable};
 use crate::limits;
 use crate::packet::{self, Budget, Decoder, Encoder, KeySource, Payload};
 use crate::role::{Role, Side};
-use crate::config::Config;
 use crate::wire::{self, Malformed, Message, Reader, SentBy, Text};
 use bytes::{Bytes, BytesMut};
 use exchange::Agreed;
@@ -108,11 +108,21 @@ enum Kex<R: Role> {
     Idle,
     /// Ours is out; theirs is not in, so their service messages still flow.
     Offered(Bytes),
-    Exchanging { exchange: R::Exchange, agreement: Agreement },
+    Exchanging {
+        exchange: R::Exchange,
+        agreement: Agreement,
+    },
     /// The server has proved itself; the caller judges the key.
-    Deciding { key: PublicKey, agreed: Agreed, agreement: Agreement },
+    Deciding {
+        key: PublicKey,
+        agreed: Agreed,
+        agreement: Agreement,
+    },
     /// Our NEWKEYS is queued; theirs is awaited.
-    Finishing { opener: Box<dyn OpenPacket>, budget: Budget },
+    Finishing {
+        opener: Box<dyn OpenPacket>,
+        budget: Budget,
+    },
 }
 
 impl<R: Role> Transport<R> {
@@ -123,7 +133,11 @@ impl<R: Role> Transport<R> {
     ) -> Result<Self, Error> {
         let offer = Offer::new(&config.algorithms, &config.provider, can_sign);
         if let Some(list) = offer.lacking() {
-            return Err(Error::PeerIncompatible { list, ours: String::new(), theirs: String::new() });
+            return Err(Error::PeerIncompatible {
+                list,
+                ours: String::new(),
+                theirs: String::new(),
+            });
         }
         let mut this = Self {
             offer,
@@ -176,7 +190,10 @@ impl<R: Role> Transport<R> {
             Disconnect::NUMBER => {
                 let message: Disconnect<'_> = payload.read()?;
                 let text = printable(message.description.0);
-                return Err(Error::Disconnected { reason: message.reason, text });
+                return Err(Error::Disconnected {
+                    reason: message.reason,
+                    text,
+                });
             }
             Ignore::NUMBER => {
                 payload.read::<Ignore<'_>>()?;
@@ -223,13 +240,19 @@ impl<R: Role> Transport<R> {
     /// The judgement over a host key.
     pub(crate) fn trust_host_key(&mut self) -> Result<Option<Notice>, Error> {
         match std::mem::replace(&mut self.kex, Kex::Idle) {
-            Kex::Deciding { key, agreed, agreement } => {
+            Kex::Deciding {
+                key,
+                agreed,
+                agreement,
+            } => {
                 self.host_key = Some(key);
                 self.finish(&agreed, agreement)
             }
             other => {
                 self.kex = other;
-                Err(Error::ApiMisuse("a host key was judged that nobody asked about"))
+                Err(Error::ApiMisuse(
+                    "a host key was judged that nobody asked about",
+                ))
             }
         }
     }
@@ -243,7 +266,8 @@ impl<R: Role> Transport<R> {
         self.config.provider.random.fill(&mut cookie)?;
         let first = self.session_id.is_none();
         let mut ours = BytesMut::new();
-        self.offer.with_kex_init(R::SIDE, first, cookie, |init| init.write(&mut ours));
+        self.offer
+            .with_kex_init(R::SIDE, first, cookie, |init| init.write(&mut ours));
         let ours = ours.freeze();
         self.control.push_back(Control::Message(ours.clone()));
         self.kex = Kex::Offered(ours);
@@ -303,7 +327,11 @@ impl<R: Role> Transport<R> {
         self.stopped = true;
         if let Some(reason) = reason {
             let description = Text(text.as_bytes());
-            self.say(&Disconnect { reason: reason as u32, description, language: Text(b"") });
+            self.say(&Disconnect {
+                reason: reason as u32,
+                description,
+                language: Text(b""),
+            });
         }
     }
 
@@ -434,11 +462,13 @@ impl<R: Role> Transport<R> {
         if !self.peer_keyed || !allowed {
             return Err(PeerMisbehaved::MisplacedExtInfo.into());
         }
-        ExtInfo::read(&message).map(Notice::Extensions).map_err(|cause| Error::InvalidMessage {
-            number: messages::ExtInfo::NUMBER,
-            name: messages::ExtInfo::NAME,
-            cause,
-        })
+        ExtInfo::read(&message)
+            .map(Notice::Extensions)
+            .map_err(|cause| Error::InvalidMessage {
+                number: messages::ExtInfo::NUMBER,
+                name: messages::ExtInfo::NAME,
+                cause,
+            })
     }
 
     fn on_kex_init(&mut self, payload: &Payload<R, wire::Transport>) -> Result<(), Error> {
@@ -468,7 +498,10 @@ impl<R: Role> Transport<R> {
             }
         }
         let their_bytes = Bytes::copy_from_slice(payload.as_slice());
-        let peer_ident = self.peer_ident.clone().ok_or(Error::Unreachable("packets without ident"))?;
+        let peer_ident = self
+            .peer_ident
+            .clone()
+            .ok_or(Error::Unreachable("packets without ident"))?;
         let our_ident = self.our_ident();
         // The one place that turns "ours" and "theirs" into "client" and "server".
         let (client, server, transcript) = match R::SIDE {
@@ -498,7 +531,10 @@ impl<R: Role> Transport<R> {
         let (exchange, first) = R::Exchange::start(agreement, transcript, &self.config)?;
         self.control.extend(first.map(Control::Message));
         self.negotiated = Some(agreement.names(self.strict));
-        self.kex = Kex::Exchanging { exchange, agreement };
+        self.kex = Kex::Exchanging {
+            exchange,
+            agreement,
+        };
         Ok(())
     }
 
@@ -509,7 +545,10 @@ impl<R: Role> Transport<R> {
         if std::mem::take(&mut self.drop_guess) {
             return Ok(None);
         }
-        let Kex::Exchanging { exchange, agreement } = std::mem::replace(&mut self.kex, Kex::Idle)
+        let Kex::Exchanging {
+            exchange,
+            agreement,
+        } = std::mem::replace(&mut self.kex, Kex::Idle)
         else {
             return Err(payload.unexpected("no key exchange"));
         };
@@ -523,7 +562,11 @@ impl<R: Role> Transport<R> {
                 Some(known) if *known == key => self.finish(&agreed, agreement),
                 Some(_) => Err(PeerMisbehaved::HostKeyChanged.into()),
                 None => {
-                    self.kex = Kex::Deciding { key: key.clone(), agreed, agreement };
+                    self.kex = Kex::Deciding {
+                        key: key.clone(),
+                        agreed,
+                        agreement,
+                    };
                     Ok(Some(Notice::HostKey(key, agreement.host_key.name())))
                 }
             },
@@ -533,8 +576,10 @@ impl<R: Role> Transport<R> {
     /// Derives the keys and queues our NEWKEYS (RFC 4253 §7.2, §7.3).
     fn finish(&mut self, agreed: &Agreed, agreement: Agreement) -> Result<Option<Notice>, Error> {
         let first = self.session_id.is_none();
-        let session_id =
-            self.session_id.get_or_insert_with(|| SessionId(agreed.hash.as_slice().into())).clone();
+        let session_id = self
+            .session_id
+            .get_or_insert_with(|| SessionId(agreed.hash.as_slice().into()))
+            .clone();
         let source = KeySource {
             hash: agreement.kex.hash(),
             secret: agreed.secret.expose(),
@@ -546,18 +591,22 @@ impl<R: Role> Transport<R> {
             Side::Server => (Side::Server, Side::Client),
         };
         let (sent, received) = (agreement.sent_by(us), agreement.sent_by(peer));
-        let budget = |cipher: crate::crypto::Cipher| {
-            Budget::new(cipher.rekey_after(), &self.config.limits)
-        };
+        let budget =
+            |cipher: crate::crypto::Cipher| Budget::new(cipher.rekey_after(), &self.config.limits);
         let sealer = packet::sealer(&source, us, sent)?;
-        self.control.push_back(Control::NewKeys(sealer, budget(sent.cipher)));
+        self.control
+            .push_back(Control::NewKeys(sealer, budget(sent.cipher)));
         if first && R::SIDE == Side::Server && self.ext_info {
             // RFC 8308 §2.4: the very next packet after NEWKEYS.
             let names = self.config.provider.signatures.iter().map(|it| it.name());
-            self.control.push_back(Control::Message(ExtInfo::message(names)));
+            self.control
+                .push_back(Control::Message(ExtInfo::message(names)));
         }
         let opener = packet::opener(&source, peer, received)?;
-        self.kex = Kex::Finishing { opener, budget: budget(received.cipher) };
+        self.kex = Kex::Finishing {
+            opener,
+            budget: budget(received.cipher),
+        };
         Ok(first.then_some(Notice::Established(session_id)))
     }
 

@@ -1,11 +1,11 @@
 //! Choosing algorithms (RFC 4253 §7.1): what we offer, and what two offers agree on.
 
 use super::messages::KexInit;
+use crate::config::Algorithms;
 use crate::crypto::{Cipher, CryptoProvider, KexAlgorithm, MacAlgorithm, SignatureAlgorithm};
 use crate::error::Error;
 use crate::packet::Directional;
 use crate::role::Side;
-use crate::config::Algorithms;
 use crate::wire::NameList;
 
 /// Says that EXT_INFO is understood (RFC 8308 §2.1).
@@ -83,7 +83,11 @@ impl Offer {
         provider: &CryptoProvider,
         can_sign: impl Fn(&str) -> bool,
     ) -> Self {
-        fn cut<T: Copy>(names: &[String], table: &[T], name: impl Fn(&T) -> &'static str) -> Vec<T> {
+        fn cut<T: Copy>(
+            names: &[String],
+            table: &[T],
+            name: impl Fn(&T) -> &'static str,
+        ) -> Vec<T> {
             names
                 .iter()
                 .filter_map(|wanted| table.iter().find(|it| name(it) == wanted).copied())
@@ -127,7 +131,11 @@ impl Offer {
         };
         let (mut kex, mut host_key) = (String::new(), String::new());
         let (mut cipher, mut mac, mut none) = (String::new(), String::new(), String::new());
-        let kex_names = self.kex.iter().map(|it| it.name()).chain(markers.iter().copied());
+        let kex_names = self
+            .kex
+            .iter()
+            .map(|it| it.name())
+            .chain(markers.iter().copied());
         let cipher = NameList::join(self.cipher.iter().map(Cipher::name), &mut cipher);
         let mac = NameList::join(self.mac.iter().map(|it| it.name()), &mut mac);
         let none = NameList::join(["none"], &mut none);
@@ -162,7 +170,8 @@ impl Offer {
         let host_key = common("host key", client.host_key, server.host_key, ours, |name| {
             self.host_key.iter().find(|it| it.name() == name).copied()
         })?;
-        let direction = |ciphers: (NameList<'_>, NameList<'_>), macs: (NameList<'_>, NameList<'_>)| {
+        let direction = |ciphers: (NameList<'_>, NameList<'_>),
+                         macs: (NameList<'_>, NameList<'_>)| {
             let cipher = common("cipher", ciphers.0, ciphers.1, ours, |name| {
                 self.cipher.iter().find(|it| it.name() == name).copied()
             })?;
@@ -187,9 +196,16 @@ impl Offer {
             (client.compression_to_server, server.compression_to_server),
             (client.compression_to_client, server.compression_to_client),
         ] {
-            common("compression", a, b, ours, |name| (name == "none").then_some(()))?;
+            common("compression", a, b, ours, |name| {
+                (name == "none").then_some(())
+            })?;
         }
-        Ok(Agreement { kex, host_key, to_server, to_client })
+        Ok(Agreement {
+            kex,
+            host_key,
+            to_server,
+            to_client,
+        })
     }
 }
 
@@ -201,13 +217,21 @@ fn common<T>(
     ours: Side,
     known: impl Fn(&str) -> Option<T>,
 ) -> Result<T, Error> {
-    client.iter().filter(|name| server.contains(name)).find_map(known).ok_or_else(|| {
-        let (ours, theirs) = match ours {
-            Side::Client => (client, server),
-            Side::Server => (server, client),
-        };
-        Error::PeerIncompatible { list, ours: ours.as_str().into(), theirs: theirs.as_str().into() }
-    })
+    client
+        .iter()
+        .filter(|name| server.contains(name))
+        .find_map(known)
+        .ok_or_else(|| {
+            let (ours, theirs) = match ours {
+                Side::Client => (client, server),
+                Side::Server => (server, client),
+            };
+            Error::PeerIncompatible {
+                list,
+                ours: ours.as_str().into(),
+                theirs: theirs.as_str().into(),
+            }
+        })
 }
 
 /// Whether a guess was right: both first choices agree (RFC 4253 §7).

@@ -53,7 +53,9 @@ impl<'a> Field<'a> for NameList<'a> {
         let (rest, bytes) = <&[u8]>::parse(input)?;
         // RFC 4251 §5: US-ASCII; a NUL, space or control character can only be meant to mislead.
         if !bytes.iter().all(u8::is_ascii_graphic) {
-            return Err(nom::Err::Error(Malformed("name-list is not printable ASCII")));
+            return Err(nom::Err::Error(Malformed(
+                "name-list is not printable ASCII",
+            )));
         }
         let names = std::str::from_utf8(bytes).expect("ASCII is UTF-8");
         Ok((rest, Self(names)))

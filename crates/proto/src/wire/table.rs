@@ -21,7 +21,8 @@ pub enum Transport {}
 
 impl Layer for Transport {
     const RANGE: &'static [RangeInclusive<u8>] = &[0..=4, 7..=49, 128..=255];
-    const UNASSIGNED: &'static [RangeInclusive<u8>] = &[0..=0, 8..=19, 22..=29, 128..=191, 194..=255];
+    const UNASSIGNED: &'static [RangeInclusive<u8>] =
+        &[0..=0, 8..=19, 22..=29, 128..=191, 194..=255];
 }
 
 /// Numbers of user authentication, with the service request that leads to it (RFC 4250 §4.1.1).
@@ -52,7 +53,10 @@ impl Layer for Sftp {
 }
 
 /// Whether `number` lies in one of `ranges`; usable in constants, where the table asserts it.
-#[expect(clippy::indexing_slicing, reason = "constant evaluation; iterators are not const")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "constant evaluation; iterators are not const"
+)]
 pub const fn in_range(number: u8, ranges: &[RangeInclusive<u8>]) -> bool {
     let mut i = 0;
     while i < ranges.len() {

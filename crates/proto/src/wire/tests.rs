@@ -29,18 +29,37 @@ fn mpints_are_those_of_the_rfc() {
         (&[0, 0, 0x80], &[0, 0, 0, 2, 0, 0x80]),
     ] {
         assert_eq!(written(|out| Unsigned(magnitude).write(out)), wire);
-        let stripped: Vec<u8> = magnitude.iter().copied().skip_while(|&it| it == 0).collect();
-        assert_eq!(Reader::new(wire).read::<MpInt<'_>>().unwrap().magnitude(), stripped);
+        let stripped: Vec<u8> = magnitude
+            .iter()
+            .copied()
+            .skip_while(|&it| it == 0)
+            .collect();
+        assert_eq!(
+            Reader::new(wire).read::<MpInt<'_>>().unwrap().magnitude(),
+            stripped
+        );
     }
 }
 
 #[test]
 fn negative_and_padded_mpints_are_refused() {
     assert_eq!(mpint(&[0xed, 0xcc]), Err(Malformed("negative mpint")));
-    assert_eq!(mpint(&[0xff, 0x21, 0x52, 0x41, 0x11]), Err(Malformed("negative mpint")));
-    assert_eq!(mpint(&[0]), Err(Malformed("mpint not in its shortest form")));
-    assert_eq!(mpint(&[0, 0x7f]), Err(Malformed("mpint not in its shortest form")));
-    assert_eq!(mpint(&[0, 0, 0x80]), Err(Malformed("mpint not in its shortest form")));
+    assert_eq!(
+        mpint(&[0xff, 0x21, 0x52, 0x41, 0x11]),
+        Err(Malformed("negative mpint"))
+    );
+    assert_eq!(
+        mpint(&[0]),
+        Err(Malformed("mpint not in its shortest form"))
+    );
+    assert_eq!(
+        mpint(&[0, 0x7f]),
+        Err(Malformed("mpint not in its shortest form"))
+    );
+    assert_eq!(
+        mpint(&[0, 0, 0x80]),
+        Err(Malformed("mpint not in its shortest form"))
+    );
 }
 
 #[test]
@@ -51,7 +70,10 @@ fn name_lists_are_those_of_the_rfc() {
         (&["zlib", "none"], b"\0\0\0\x09zlib,none"),
     ] {
         let mut buffer = String::new();
-        assert_eq!(written(|out| NameList::join(names, &mut buffer).write(out)), wire);
+        assert_eq!(
+            written(|out| NameList::join(names, &mut buffer).write(out)),
+            wire
+        );
         let read: NameList<'_> = Reader::new(wire).read().unwrap();
         assert_eq!(read.iter().collect::<Vec<_>>(), names);
     }
@@ -62,7 +84,11 @@ fn a_trailing_comma_is_tolerated_and_control_characters_are_not() {
     let list: NameList<'_> = Reader::new(b"\0\0\0\x05a,,b,").read().unwrap();
     assert_eq!(list.iter().collect::<Vec<_>>(), ["a", "b"]);
     assert!(!list.contains(""));
-    for bad in [&b"\0\0\0\x03a\0b"[..], b"\0\0\0\x03a b", b"\0\0\0\x02\xc3\xa4"] {
+    for bad in [
+        &b"\0\0\0\x03a\0b"[..],
+        b"\0\0\0\x03a b",
+        b"\0\0\0\x02\xc3\xa4",
+    ] {
         assert!(Reader::new(bad).read::<NameList<'_>>().is_err());
     }
 }
@@ -77,13 +103,22 @@ fn any_byte_but_zero_is_true() {
 
 #[test]
 fn strings_keep_every_byte_and_lengths_are_checked() {
-    assert_eq!(Reader::new(b"\0\0\0\x03a\0b").read::<&[u8]>().unwrap(), b"a\0b");
+    assert_eq!(
+        Reader::new(b"\0\0\0\x03a\0b").read::<&[u8]>().unwrap(),
+        b"a\0b"
+    );
     for length in [4u32, 5, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
         let mut body = length.to_be_bytes().to_vec();
         body.extend_from_slice(b"abc");
-        assert_eq!(Reader::new(&body).read::<&[u8]>(), Err(Malformed("truncated")));
+        assert_eq!(
+            Reader::new(&body).read::<&[u8]>(),
+            Err(Malformed("truncated"))
+        );
     }
-    assert_eq!(Reader::new(b"\0\0\0\x01\xff").read::<&str>(), Err(Malformed("not UTF-8")));
+    assert_eq!(
+        Reader::new(b"\0\0\0\x01\xff").read::<&str>(),
+        Err(Malformed("not UTF-8"))
+    );
 }
 
 #[test]

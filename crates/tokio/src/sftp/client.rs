@@ -61,7 +61,10 @@ impl Sftp {
         shared: Arc<Shared<ClientRole>>,
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
-        let lost = |lost: Lost| ConnectError::Lost { stage: Stage::Subsystem, lost };
+        let lost = |lost: Lost| ConnectError::Lost {
+            stage: Stage::Subsystem,
+            lost,
+        };
         let channel = shared.with(|state| {
             if let Some(ended) = &state.ended {
                 return Err(lost(ended.clone()));
@@ -107,10 +110,18 @@ impl Sftp {
         .await?;
         if inner.extensions.contains(Extension::Limits) {
             // A server that announces limits and then refuses to tell them has the usual ones.
-            inner.limits = inner.request(&extensions::GetLimits {}, Patience::Request).await.ok();
+            inner.limits = inner
+                .request(&extensions::GetLimits {}, Patience::Request)
+                .await
+                .ok();
         }
-        inner.lengths = inner.limits.as_ref().map_or(RequestLengths::UNANNOUNCED, RequestLengths::from);
-        Ok(Self { inner: Arc::new(inner) })
+        inner.lengths = inner
+            .limits
+            .as_ref()
+            .map_or(RequestLengths::UNANNOUNCED, RequestLengths::from);
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// What the server announced.
@@ -143,7 +154,11 @@ impl Sftp {
     }
 
     async fn open(&self, filename: &[u8], pflags: OpenFlags) -> Result<Handle, SftpError> {
-        let open = Open { filename, pflags, attrs: Attrs::default() };
+        let open = Open {
+            filename,
+            pflags,
+            attrs: Attrs::default(),
+        };
         self.inner.request(&open, Patience::Request).await
     }
 
@@ -152,7 +167,10 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn read_dir(&self, path: &[u8]) -> Result<ReadDir, SftpError> {
-        let handle = self.inner.request(&Opendir { path }, Patience::Request).await?;
+        let handle = self
+            .inner
+            .request(&Opendir { path }, Patience::Request)
+            .await?;
         Ok(ReadDir::new(self.clone(), handle))
     }
 
@@ -177,7 +195,9 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn set_stat(&self, path: &[u8], attrs: Attrs) -> Result<(), SftpError> {
-        self.inner.request(&Setstat { path, attrs }, Patience::Request).await
+        self.inner
+            .request(&Setstat { path, attrs }, Patience::Request)
+            .await
     }
 
     /// The absolute path that the server means.
@@ -185,7 +205,9 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn real_path(&self, path: &[u8]) -> Result<Bytes, SftpError> {
-        self.inner.request(&Realpath { path }, Patience::Request).await
+        self.inner
+            .request(&Realpath { path }, Patience::Request)
+            .await
     }
 
     /// What a symbolic link points at.
@@ -193,7 +215,9 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn read_link(&self, path: &[u8]) -> Result<Bytes, SftpError> {
-        self.inner.request(&Readlink { path }, Patience::Request).await
+        self.inner
+            .request(&Readlink { path }, Patience::Request)
+            .await
     }
 
     /// Makes a symbolic link at `link` that points at `target`.
@@ -201,7 +225,10 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn symlink(&self, target: &[u8], link: &[u8]) -> Result<(), SftpError> {
-        let request = Symlink { targetpath: target, linkpath: link };
+        let request = Symlink {
+            targetpath: target,
+            linkpath: link,
+        };
         self.inner.request(&request, Patience::Request).await
     }
 
@@ -210,7 +237,15 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), SftpError> {
-        self.inner.request(&Rename { oldpath: from, newpath: to }, Patience::Request).await
+        self.inner
+            .request(
+                &Rename {
+                    oldpath: from,
+                    newpath: to,
+                },
+                Patience::Request,
+            )
+            .await
     }
 
     /// The rename that replaces its target at once; `posix-rename@openssh.com`.
@@ -218,7 +253,15 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn posix_rename(&self, from: &[u8], to: &[u8]) -> Result<(), SftpError> {
-        self.inner.request(&PosixRename { oldpath: from, newpath: to }, Patience::Request).await
+        self.inner
+            .request(
+                &PosixRename {
+                    oldpath: from,
+                    newpath: to,
+                },
+                Patience::Request,
+            )
+            .await
     }
 
     /// A second name for a file; `hardlink@openssh.com`.
@@ -226,7 +269,15 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn hard_link(&self, from: &[u8], to: &[u8]) -> Result<(), SftpError> {
-        self.inner.request(&Hardlink { oldpath: from, newpath: to }, Patience::Request).await
+        self.inner
+            .request(
+                &Hardlink {
+                    oldpath: from,
+                    newpath: to,
+                },
+                Patience::Request,
+            )
+            .await
     }
 
     /// Removes a file or a link.
@@ -234,7 +285,9 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn remove(&self, path: &[u8]) -> Result<(), SftpError> {
-        self.inner.request(&Remove { filename: path }, Patience::Request).await
+        self.inner
+            .request(&Remove { filename: path }, Patience::Request)
+            .await
     }
 
     /// Makes a directory with the server's default attributes.
@@ -242,7 +295,15 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn make_dir(&self, path: &[u8]) -> Result<(), SftpError> {
-        self.inner.request(&Mkdir { path, attrs: Attrs::default() }, Patience::Request).await
+        self.inner
+            .request(
+                &Mkdir {
+                    path,
+                    attrs: Attrs::default(),
+                },
+                Patience::Request,
+            )
+            .await
     }
 
     /// Removes an empty directory.
@@ -258,7 +319,9 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]
     pub async fn stat_vfs(&self, path: &[u8]) -> Result<StatVfs, SftpError> {
-        self.inner.request(&extensions::Statvfs { path }, Patience::Request).await
+        self.inner
+            .request(&extensions::Statvfs { path }, Patience::Request)
+            .await
     }
 
     /// Lets the server copy a whole file into a new one; `copy-data`. The target must not exist.
@@ -311,21 +374,21 @@ impl Inner {
     fn session<'s>(&self, state: &'s mut State<ClientRole>) -> Result<&'s mut Session, SftpError> {
         let ended = state.ended.clone();
         let session = state.machines.get(self.channel);
-        session.ok_or_else(|| {
-            ended.map_or(SftpError::Ended(Protocol::Closed), SftpError::Lost)
-        })
+        session.ok_or_else(|| ended.map_or(SftpError::Ended(Protocol::Closed), SftpError::Lost))
     }
 
-    /// One request and its answer.
-    pub(super) async fn request<'a, Q>(
-        &self,
-        request: &Q,
+    /// One request and its answer. Boxed, because a future that names a request's type with its
+    /// lifetime cannot be shown to be `Send` where it is awaited.
+    pub(super) fn request<'s, 'a, Q>(
+        &'s self,
+        request: &'s Q,
         patience: Patience,
-    ) -> Result<<Q::Reply as Kind>::Value, SftpError>
+    ) -> Pin<Box<dyn Future<Output = Result<<Q::Reply as Kind>::Value, SftpError>> + Send + 's>>
     where
-        Q: Request<'a>,
+        Q: Request<'a> + Sync,
+        <Q::Reply as Kind>::Value: Send,
     {
-        let call = async {
+        let call = async move {
             let pending = poll_fn(|cx| {
                 let sent = self.with(|session| session.poll_send(request, cx));
                 match sent {
@@ -335,9 +398,13 @@ impl Inner {
                 }
             })
             .await?;
-            Answer { inner: self, pending: Some(pending) }.await
+            Answer {
+                inner: self,
+                pending: Some(pending),
+            }
+            .await
         };
-        self.in_time(Q::NAME, patience, call).await
+        Box::pin(self.in_time(Q::NAME, patience, call))
     }
 
     /// Awaits `work` as long as anything at all makes progress on the connection.
@@ -383,7 +450,9 @@ impl Inner {
                 return false;
             }
             let moved = self.shared.lock().progress.max(begun);
-            let Some(due) = moved.checked_add(limit) else { return false };
+            let Some(due) = moved.checked_add(limit) else {
+                return false;
+            };
             if due <= Instant::now() {
                 return true;
             }
@@ -395,7 +464,10 @@ impl Inner {
     /// known, and neither would it be of the next.
     fn give_up(&self, request: &'static str, limit: Duration) -> SftpError {
         self.shared.with(|state| state.conn.disconnect());
-        SftpError::TimedOut { request, seconds: limit.as_secs() }
+        SftpError::TimedOut {
+            request,
+            seconds: limit.as_secs(),
+        }
     }
 
     fn end(&self) {
@@ -436,19 +508,44 @@ impl Inner {
     }
 
     pub(super) async fn close(&self, handle: &Handle, patience: Patience) -> Result<(), SftpError> {
-        self.request(&Close { handle: handle.as_bytes() }, patience).await
+        self.request(
+            &Close {
+                handle: handle.as_bytes(),
+            },
+            patience,
+        )
+        .await
     }
 
     pub(super) async fn fstat(&self, handle: &Handle) -> Result<Attrs, SftpError> {
-        self.request(&Fstat { handle: handle.as_bytes() }, Patience::Request).await
+        self.request(
+            &Fstat {
+                handle: handle.as_bytes(),
+            },
+            Patience::Request,
+        )
+        .await
     }
 
     pub(super) async fn fset_stat(&self, handle: &Handle, attrs: Attrs) -> Result<(), SftpError> {
-        self.request(&Fsetstat { handle: handle.as_bytes(), attrs }, Patience::Request).await
+        self.request(
+            &Fsetstat {
+                handle: handle.as_bytes(),
+                attrs,
+            },
+            Patience::Request,
+        )
+        .await
     }
 
     pub(super) async fn fsync(&self, handle: &Handle) -> Result<(), SftpError> {
-        self.request(&Fsync { handle: handle.as_bytes() }, Patience::Durable).await
+        self.request(
+            &Fsync {
+                handle: handle.as_bytes(),
+            },
+            Patience::Durable,
+        )
+        .await
     }
 }
 
@@ -472,12 +569,16 @@ impl<K: Kind> Future for Answer<'_, K> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(pending) = this.pending.take() else { return Poll::Pending };
-        let outcome = this.inner.look(|session| match session.poll_done(pending.id(), cx) {
-            Poll::Pending => Ok(None),
-            Poll::Ready(Ok(done)) => Ok(Some(done)),
-            Poll::Ready(Err(error)) => Err(error),
-        });
+        let Some(pending) = this.pending.take() else {
+            return Poll::Pending;
+        };
+        let outcome = this
+            .inner
+            .look(|session| match session.poll_done(pending.id(), cx) {
+                Poll::Pending => Ok(None),
+                Poll::Ready(Ok(done)) => Ok(Some(done)),
+                Poll::Ready(Err(error)) => Err(error),
+            });
         match outcome {
             Ok(None) => {
                 this.pending = Some(pending);
@@ -485,7 +586,9 @@ impl<K: Kind> Future for Answer<'_, K> {
             }
             Ok(Some(done)) => Poll::Ready(match pending.claim(done) {
                 Ok(result) => result.map_err(SftpError::Refused),
-                Err(_) => Err(SftpError::Ended(Protocol::Unreachable("an answer changed hands"))),
+                Err(_) => Err(SftpError::Ended(Protocol::Unreachable(
+                    "an answer changed hands",
+                ))),
             }),
             Err(error) => Poll::Ready(Err(error)),
         }

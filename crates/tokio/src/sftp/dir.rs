@@ -21,7 +21,11 @@ pub struct ReadDir {
 
 impl ReadDir {
     pub(super) const fn new(sftp: Sftp, handle: Handle) -> Self {
-        Self { sftp, handle, job: None }
+        Self {
+            sftp,
+            handle,
+            job: None,
+        }
     }
 
     /// The next names in the server's order, never none, `.` and `..` left out; `None` at the end.
@@ -61,6 +65,8 @@ impl Drop for ReadDir {
 
 impl fmt::Debug for ReadDir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadDir").field("handle", &self.handle).finish_non_exhaustive()
+        f.debug_struct("ReadDir")
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
     }
 }

@@ -138,7 +138,14 @@ pub struct WriteFile {
 
 impl WriteFile {
     pub(super) const fn new(sftp: Sftp, handle: Handle) -> Self {
-        Self { sftp, handle, in_flight: IN_FLIGHT, job: None, acknowledged: 0, closed: false }
+        Self {
+            sftp,
+            handle,
+            in_flight: IN_FLIGHT,
+            job: None,
+            acknowledged: 0,
+            closed: false,
+        }
     }
 
     /// Bytes that were sent and are not acknowledged, at most; 8 MiB unless told. To be told before
@@ -154,7 +161,11 @@ impl WriteFile {
     /// [`SftpError`], of this or an earlier write; [`acknowledged`](Self::acknowledged) tells how far
     /// it went.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<(), SftpError> {
-        if self.job.as_ref().is_some_and(|job| job.look(|it| it.next_offset()) != offset) {
+        if self
+            .job
+            .as_ref()
+            .is_some_and(|job| job.look(|it| it.next_offset()) != offset)
+        {
             self.flush().await?;
             self.end_job();
         }
@@ -190,7 +201,9 @@ impl WriteFile {
     /// # Errors
     /// [`SftpError`] of the first write that failed.
     pub async fn flush(&mut self) -> Result<(), SftpError> {
-        let Some(job) = self.job.clone() else { return Ok(()) };
+        let Some(job) = self.job.clone() else {
+            return Ok(());
+        };
         let inner = Arc::clone(&self.sftp.inner);
         let flushed = poll_fn(|cx| job.poll(cx, Writing::poll_flushed));
         inner.in_time("WRITE", Patience::Request, flushed).await
@@ -198,7 +211,9 @@ impl WriteFile {
 
     /// The first byte that is not known to be written; 0 before the first write.
     pub fn acknowledged(&self) -> u64 {
-        self.job.as_ref().map_or(self.acknowledged, |job| job.look(|it| it.acknowledged()))
+        self.job
+            .as_ref()
+            .map_or(self.acknowledged, |job| job.look(|it| it.acknowledged()))
     }
 
     /// Attributes of the open file; what was written before is acknowledged first.
@@ -263,12 +278,16 @@ impl Drop for WriteFile {
 
 impl fmt::Debug for ReadFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadFile").field("handle", &self.handle).finish_non_exhaustive()
+        f.debug_struct("ReadFile")
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for WriteFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriteFile").field("handle", &self.handle).finish_non_exhaustive()
+        f.debug_struct("WriteFile")
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
     }
 }

@@ -121,14 +121,20 @@ impl<P: Planner> Job for Running<P> {
     fn complete(&self, done: Completion) {
         let state = &mut *self.lock();
         // Answers come mostly in order, so it is mostly the first.
-        let Some(at) = state.under_way.iter().position(|(it, _)| it.id() == done.id()) else {
+        let Some(at) = state
+            .under_way
+            .iter()
+            .position(|(it, _)| it.id() == done.id())
+        else {
             return;
         };
         let (pending, ticket) = state.under_way.remove(at);
         match pending.claim(done) {
             Ok(result) => state.planner.answer(ticket, result),
             Err(_) => {
-                state.failure = Some(SftpError::Ended(Protocol::Unreachable("an answer changed hands")));
+                state.failure = Some(SftpError::Ended(Protocol::Unreachable(
+                    "an answer changed hands",
+                )));
             }
         }
         if state.planner.has_news() || state.failure.is_some() {
@@ -242,7 +248,11 @@ impl Planner for Reading {
             self.held_up = true;
             return Ok(None);
         };
-        let request = Read { handle: handle.as_bytes(), offset: read.offset, len: read.len };
+        let request = Read {
+            handle: handle.as_bytes(),
+            offset: read.offset,
+            len: read.len,
+        };
         machine.send(&request).map(|pending| Some((pending, read)))
     }
 
@@ -327,7 +337,11 @@ impl Writing {
         if let Some(Err(error)) = self.plan.finished() {
             return Poll::Ready(Err(transfer_error(error)));
         }
-        if self.is_flushed() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if self.is_flushed() {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
     }
 
     fn is_flushed(&self) -> bool {
@@ -347,8 +361,12 @@ impl Planner for Writing {
         if !machine.has_room_for(self.write_len) {
             return Err(Blocked::Full);
         }
-        let Some((write, data)) = self.plan.next() else { return Ok(None) };
-        machine.write(handle, write.offset, &data).map(|pending| Some((pending, write)))
+        let Some((write, data)) = self.plan.next() else {
+            return Ok(None);
+        };
+        machine
+            .write(handle, write.offset, &data)
+            .map(|pending| Some((pending, write)))
     }
 
     fn answer(&mut self, ticket: WriteAt, result: Result<(), Status>) {
@@ -402,9 +420,13 @@ impl Planner for Names {
         if !machine.has_room_for(0) {
             return Err(Blocked::Full);
         }
-        let Some(ticket) = self.0.next() else { return Ok(None) };
+        let Some(ticket) = self.0.next() else {
+            return Ok(None);
+        };
         machine
-            .send(&Readdir { handle: handle.as_bytes() })
+            .send(&Readdir {
+                handle: handle.as_bytes(),
+            })
             .map(|pending| Some((pending, ticket)))
     }
 

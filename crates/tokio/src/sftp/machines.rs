@@ -49,7 +49,9 @@ impl shared::Machines<ClientRole> for Machines {
                     session.refuse("the channel closed at once".to_owned());
                 }
             }
-            ChannelEvent::Refused { id, description, .. } => {
+            ChannelEvent::Refused {
+                id, description, ..
+            } => {
                 if let Some(session) = self.get(id) {
                     session.refuse(format!("it opens no channel ({description})"));
                 }
@@ -214,7 +216,9 @@ impl Session {
 
     /// Nobody waits for the request any more.
     pub(super) fn abandon(&mut self, id: RequestId) {
-        let Some(owner) = self.owners.get_mut(id.index()) else { return };
+        let Some(owner) = self.owners.get_mut(id.index()) else {
+            return;
+        };
         match std::mem::replace(owner, Owner::Nobody) {
             Owner::Answered(done) => self.machine.discard(done),
             _ => self.machine.abandon(id),
@@ -247,7 +251,9 @@ impl Session {
 
     /// Why the session ended.
     pub(super) fn failure(&self) -> SftpError {
-        self.failure.clone().unwrap_or(SftpError::Ended(Protocol::Closed))
+        self.failure
+            .clone()
+            .unwrap_or(SftpError::Ended(Protocol::Closed))
     }
 
     // ---- for the driver
@@ -290,7 +296,9 @@ impl Session {
         let mut any = false;
         while let Some(done) = self.machine.poll_completion() {
             any = true;
-            let Some(owner) = self.owners.get_mut(done.id().index()) else { continue };
+            let Some(owner) = self.owners.get_mut(done.id().index()) else {
+                continue;
+            };
             match std::mem::replace(owner, Owner::Nobody) {
                 Owner::Waiter(waker) => {
                     *owner = Owner::Answered(done);
@@ -342,7 +350,9 @@ impl Session {
             match mux.write(self.channel, bytes) {
                 Ok(()) => {}
                 Err(WriteError::Blocked(_)) => {
-                    self.fail(SftpError::Ended(Protocol::Unreachable("a channel with room blocks")));
+                    self.fail(SftpError::Ended(Protocol::Unreachable(
+                        "a channel with room blocks",
+                    )));
                     break;
                 }
                 Err(_) => break,
@@ -353,7 +363,9 @@ impl Session {
 
     fn close_handles(&mut self) {
         while let Some(handle) = self.unattended.pop() {
-            match self.machine.send(&Close { handle: handle.as_bytes() }) {
+            match self.machine.send(&Close {
+                handle: handle.as_bytes(),
+            }) {
                 Ok(pending) => self.machine.abandon(pending.id()),
                 Err(Blocked::Full) => {
                     self.unattended.push(handle);
@@ -368,7 +380,9 @@ impl Session {
         if matches!(self.stage, Stage::Opening | Stage::Starting) {
             self.refuse("the subsystem 'sftp' ended before it began".to_owned());
         } else {
-            self.fail(SftpError::Ended(Protocol::ConnectionLost { stage: "the SFTP session" }));
+            self.fail(SftpError::Ended(Protocol::ConnectionLost {
+                stage: "the SFTP session",
+            }));
         }
     }
 

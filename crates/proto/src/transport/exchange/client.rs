@@ -1,11 +1,11 @@
 //! The client's half of a key exchange: sends its share, checks what the server proves.
 
 use super::{Agreed, Exchange, Outcome, Transcript};
+use crate::config::Config;
 use crate::crypto::{ActiveKex, NumberEncoding, PublicKey, split_signature};
 use crate::error::{Error, PeerMisbehaved};
 use crate::packet::Payload;
 use crate::role::Client;
-use crate::config::Config;
 use crate::transport::messages::{dh, ecdh};
 use crate::transport::negotiate::Agreement;
 use crate::wire::{self, Malformed, Message, MpInt};
@@ -31,13 +31,26 @@ impl Exchange for ClientExchange {
         let mut first = BytesMut::new();
         match agreement.kex.share_encoding() {
             NumberEncoding::String => {
-                ecdh::Init { client_share: active.share() }.write(&mut first);
+                ecdh::Init {
+                    client_share: active.share(),
+                }
+                .write(&mut first);
             }
             NumberEncoding::MpInt => {
-                dh::Init { e: MpInt::unsigned(active.share()) }.write(&mut first);
+                dh::Init {
+                    e: MpInt::unsigned(active.share()),
+                }
+                .write(&mut first);
             }
         }
-        Ok((Self { agreement, transcript, active }, Some(first.freeze())))
+        Ok((
+            Self {
+                agreement,
+                transcript,
+                active,
+            },
+            Some(first.freeze()),
+        ))
     }
 
     fn handle(
@@ -63,8 +76,11 @@ impl Exchange for ClientExchange {
 
 impl ClientExchange {
     fn verify(self, host_key: &[u8], share: &[u8], signature: &[u8]) -> Result<Outcome, Error> {
-        let malformed =
-            |cause: Malformed| Error::InvalidMessage { number: 31, name: "Reply", cause };
+        let malformed = |cause: Malformed| Error::InvalidMessage {
+            number: 31,
+            name: "Reply",
+            cause,
+        };
         let key = PublicKey::new(Bytes::copy_from_slice(host_key)).map_err(malformed)?;
         let algorithm = self.agreement.host_key;
         let (name, signature) = split_signature(signature).map_err(malformed)?;
@@ -75,8 +91,11 @@ impl ClientExchange {
         let ours = self.active.share().to_vec();
         let secret = self.active.finish(share)?;
         let agreed: Agreed =
-            self.transcript.agree(self.agreement.kex, host_key, &ours, share, &secret);
-        algorithm.verify(&key, &agreed.hash, signature).map_err(Error::HostKeyUnproven)?;
+            self.transcript
+                .agree(self.agreement.kex, host_key, &ours, share, &secret);
+        algorithm
+            .verify(&key, &agreed.hash, signature)
+            .map_err(Error::HostKeyUnproven)?;
         Ok(Outcome::Verify(key, agreed))
     }
 }

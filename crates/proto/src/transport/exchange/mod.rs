@@ -7,11 +7,11 @@ pub use client::ClientExchange;
 pub use server::ServerExchange;
 
 use super::negotiate::Agreement;
+use crate::config::Config;
 use crate::crypto::{KexAlgorithm, NumberEncoding, PublicKey, Secret};
 use crate::error::Error;
 use crate::packet::Payload;
 use crate::role::Role;
-use crate::config::Config;
 use crate::wire::{self, Field, Unsigned};
 use bytes::{Bytes, BytesMut};
 use std::fmt::Debug;
@@ -95,7 +95,10 @@ impl Transcript {
         write_number(kex.share_encoding(), client_share, &mut hashed);
         write_number(kex.share_encoding(), server_share, &mut hashed);
         let hash = kex.hash().digest(&[&hashed, secret.expose()]);
-        Agreed { secret, hash: hash.expose().to_vec() }
+        Agreed {
+            secret,
+            hash: hash.expose().to_vec(),
+        }
     }
 }
 

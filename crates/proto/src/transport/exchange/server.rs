@@ -1,11 +1,11 @@
 //! The server's half of a key exchange: answers with its share and proves that it holds its key.
 
 use super::{Exchange, Outcome, Transcript};
+use crate::config::Config;
 use crate::crypto::{CryptoError, NumberEncoding, write_signature};
 use crate::error::Error;
 use crate::packet::Payload;
 use crate::role::Server;
-use crate::config::Config;
 use crate::transport::messages::{dh, ecdh};
 use crate::transport::negotiate::Agreement;
 use crate::wire::{self, Message, MpInt};
@@ -26,7 +26,13 @@ impl Exchange for ServerExchange {
         transcript: Transcript,
         _config: &Config<Server>,
     ) -> Result<(Self, Option<Bytes>), Error> {
-        Ok((Self { agreement, transcript }, None))
+        Ok((
+            Self {
+                agreement,
+                transcript,
+            },
+            None,
+        ))
     }
 
     fn handle(
@@ -71,12 +77,21 @@ impl ServerExchange {
         let mut reply = BytesMut::new();
         match self.agreement.kex.share_encoding() {
             NumberEncoding::String => {
-                ecdh::Reply { host_key, server_share: &server_share, signature: &signature }
-                    .write(&mut reply);
+                ecdh::Reply {
+                    host_key,
+                    server_share: &server_share,
+                    signature: &signature,
+                }
+                .write(&mut reply);
             }
             NumberEncoding::MpInt => {
                 let f = MpInt::unsigned(&server_share);
-                dh::Reply { host_key, f, signature: &signature }.write(&mut reply);
+                dh::Reply {
+                    host_key,
+                    f,
+                    signature: &signature,
+                }
+                .write(&mut reply);
             }
         }
         Ok(Outcome::Reply(reply.freeze(), agreed))

@@ -1,0 +1,213 @@
+//! One session over SFTP, as the connector sees it.
+
+use bytes::Bytes;
+use sansftp_tokio::Client;
+use sansftp_tokio::sftp::{self, Extension, OpenFlags, ReadDir, ReadFile, Sftp, Times, WriteFile};
+
+use super::connect::{CLOSE, Details};
+use super::convert;
+use crate::remote::{
+    Attrs, Capabilities, Entry, Listing, Reader, Remote, RemoteError, RemotePath, Room, SetAttrs,
+    WriteMode, Writer,
+};
+
+/// A session over SFTP.
+#[derive(Debug)]
+pub struct SftpRemote {
+    client: Client,
+    sftp: Sftp,
+    capabilities: Capabilities,
+    details: Details,
+    /// Bytes in flight for one file.
+    memory: usize,
+}
+
+/// What a single file may have in flight of a connection's memory, so that a small budget is still
+/// shared; the most that pays at all.
+const IN_FLIGHT: usize = 16 * 1024 * 1024;
+
+impl SftpRemote {
+    pub(super) fn new(client: Client, sftp: Sftp, details: Details, memory: usize) -> Self {
+        let has = |extension| sftp.extensions().contains(extension);
+        let capabilities = Capabilities {
+            posix_rename: has(Extension::PosixRename),
+            hardlink: has(Extension::Hardlink),
+            fsync: has(Extension::Fsync),
+            statvfs: has(Extension::Statvfs),
+            copy_data: has(Extension::CopyData),
+            // OpenSSH's RENAME links and unlinks, so it never replaces; others are to be tried.
+            plain_rename_replaces: details.server.starts_with("OpenSSH").then_some(false),
+            server: details.server.clone(),
+        };
+        Self { client, sftp, capabilities, details, memory: memory.min(IN_FLIGHT) }
+    }
+
+    /// What the session turned out to be.
+    pub fn details(&self) -> Details {
+        self.details.clone()
+    }
+}
+
+impl Remote for SftpRemote {
+    type Reader = SftpReader;
+    type Writer = SftpWriter;
+    type Listing = SftpListing;
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn open_read(&self, path: &RemotePath) -> Result<SftpReader, RemoteError> {
+        let mut file = self.sftp.open_read(path.as_bytes()).await.map_err(convert::error)?;
+        file.set_in_flight(self.memory);
+        Ok(SftpReader(file))
+    }
+
+    async fn open_write(
+        &self,
+        path: &RemotePath,
+        mode: WriteMode,
+    ) -> Result<SftpWriter, RemoteError> {
+        let flags = match mode {
+            WriteMode::CreateExclusive => OpenFlags::CREATE_NEW,
+            WriteMode::CreateOrTruncate => OpenFlags::TRUNCATE,
+            WriteMode::Existing => OpenFlags::WRITE,
+        };
+        let mut file = self.sftp.open_write(path.as_bytes(), flags).await.map_err(convert::error)?;
+        file.set_in_flight(self.memory);
+        Ok(SftpWriter(file))
+    }
+
+    async fn list(&self, directory: &RemotePath) -> Result<SftpListing, RemoteError> {
+        self.sftp.read_dir(directory.as_bytes()).await.map(SftpListing).map_err(convert::error)
+    }
+
+    async fn lstat(&self, path: &RemotePath) -> Result<Attrs, RemoteError> {
+        let attrs = self.sftp.lstat(path.as_bytes()).await.map_err(convert::error)?;
+        Ok(convert::attrs(&attrs))
+    }
+
+    async fn stat(&self, path: &RemotePath) -> Result<Attrs, RemoteError> {
+        let attrs = self.sftp.stat(path.as_bytes()).await.map_err(convert::error)?;
+        Ok(convert::attrs(&attrs))
+    }
+
+    async fn realpath(&self, path: &RemotePath) -> Result<RemotePath, RemoteError> {
+        let real = self.sftp.real_path(path.as_bytes()).await.map_err(convert::error)?;
+        Ok(RemotePath::new(real))
+    }
+
+    async fn rename(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
+        self.sftp.rename(from.as_bytes(), to.as_bytes()).await.map_err(convert::error)
+    }
+
+    async fn posix_rename(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
+        self.sftp.posix_rename(from.as_bytes(), to.as_bytes()).await.map_err(convert::error)
+    }
+
+    async fn hardlink(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
+        self.sftp.hard_link(from.as_bytes(), to.as_bytes()).await.map_err(convert::error)
+    }
+
+    async fn remove(&self, path: &RemotePath) -> Result<(), RemoteError> {
+        self.sftp.remove(path.as_bytes()).await.map_err(convert::error)
+    }
+
+    async fn mkdir(&self, path: &RemotePath) -> Result<(), RemoteError> {
+        self.sftp.make_dir(path.as_bytes()).await.map_err(convert::error)
+    }
+
+    async fn set_attrs(&self, path: &RemotePath, attrs: SetAttrs) -> Result<(), RemoteError> {
+        let times = attrs.modified.map(|seconds| {
+            // SFTP's seconds are unsigned 32 bits: what lies outside goes to the nearest.
+            let mtime = u32::try_from(seconds.max(0)).unwrap_or(u32::MAX);
+            Times { atime: mtime, mtime }
+        });
+        let attrs =
+            sftp::Attrs { permissions: attrs.permissions, times, ..sftp::Attrs::default() };
+        self.sftp.set_stat(path.as_bytes(), attrs).await.map_err(convert::error)
+    }
+
+    async fn statvfs(&self, path: &RemotePath) -> Result<Room, RemoteError> {
+        let found = self.sftp.stat_vfs(path.as_bytes()).await.map_err(convert::error)?;
+        Ok(Room {
+            available: found.f_bavail.saturating_mul(found.f_frsize),
+            files_available: found.f_favail,
+        })
+    }
+
+    async fn copy_data(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
+        self.sftp.copy(from.as_bytes(), to.as_bytes()).await.map_err(convert::error)
+    }
+
+    async fn close(self) {
+        self.sftp.close();
+        // The driver bounds it too; this is for a driver that is itself in trouble.
+        let _ = tokio::time::timeout(CLOSE * 2, self.client.close()).await;
+    }
+}
+
+/// A file open for reading.
+#[derive(Debug)]
+pub struct SftpReader(ReadFile);
+
+impl Reader for SftpReader {
+    async fn stat(&mut self) -> Result<Attrs, RemoteError> {
+        let attrs = self.0.stat().await.map_err(convert::error)?;
+        Ok(convert::attrs(&attrs))
+    }
+
+    fn start(&mut self, offset: u64, expected: Option<u64>) {
+        self.0.start(offset, expected.map(|it| offset.saturating_add(it)));
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, RemoteError> {
+        self.0.chunk().await.map_err(convert::error)
+    }
+
+    async fn close(self) -> Result<(), RemoteError> {
+        self.0.close().await.map_err(convert::error)
+    }
+}
+
+/// A file open for writing.
+#[derive(Debug)]
+pub struct SftpWriter(WriteFile);
+
+impl Writer for SftpWriter {
+    async fn stat(&mut self) -> Result<Attrs, RemoteError> {
+        let attrs = self.0.stat().await.map_err(convert::error)?;
+        Ok(convert::attrs(&attrs))
+    }
+
+    async fn write(&mut self, offset: u64, data: Bytes) -> Result<(), RemoteError> {
+        self.0.write(offset, data).await.map_err(convert::error)
+    }
+
+    async fn flush(&mut self) -> Result<(), RemoteError> {
+        self.0.flush().await.map_err(convert::error)
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.0.acknowledged()
+    }
+
+    async fn fsync(&mut self) -> Result<(), RemoteError> {
+        self.0.fsync().await.map_err(convert::error)
+    }
+
+    async fn close(self) -> Result<(), RemoteError> {
+        self.0.close().await.map_err(convert::error)
+    }
+}
+
+/// A directory being listed.
+#[derive(Debug)]
+pub struct SftpListing(ReadDir);
+
+impl Listing for SftpListing {
+    async fn batch(&mut self) -> Result<Option<Vec<Entry>>, RemoteError> {
+        let batch = self.0.batch().await.map_err(convert::error)?;
+        Ok(batch.map(|names| names.into_iter().map(convert::entry).collect()))
+    }
+}

@@ -1,0 +1,297 @@
+//! Whether a server's key is the right one: pins, the known_hosts file, the policy.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sansftp_keys::known_hosts::{Expected, Host, KnownHosts, Pins, Verdict, known_hosts_line};
+use sansftp_keys::{sha256_fingerprint, write_public};
+use sansftp_proto::crypto::PublicKey;
+use sansftp_proto::session::Trust;
+
+use super::connect::{SftpConnect, connect_to_judge};
+use super::credentials::{expand_home, home};
+use crate::connection::{Connection, HostKeyPolicy};
+use crate::error::{Class, Error, Result};
+
+/// All that decides over a host key; read once per connection attempt, so that a line that was added
+/// meanwhile counts.
+#[derive(Clone, Debug)]
+pub(super) struct Judge {
+    host: Host,
+    pins: Pins,
+    policy: HostKeyPolicy,
+    file: PathBuf,
+    known: Arc<KnownHosts>,
+    /// Why the last key was refused.
+    refusal: Arc<Mutex<Option<Error>>>,
+}
+
+impl Judge {
+    pub(super) fn new(connection: &Connection) -> Result<Self> {
+        let host = host(connection)?;
+        let pins = Pins::parse(&connection.known_host).map_err(|error| {
+            Error::configuration(format!("known-host, entry {error}"))
+                .with_hint("give 'ssh-ed25519 AAAA…' as ssh-keyscan prints it, or 'SHA256:…'")
+        })?;
+        let file = known_hosts_file(connection)?;
+        let known = Arc::new(read_known_hosts(&file, connection)?);
+        for line in known.warnings() {
+            tracing::warn!(file = %file.display(), "{line}: not usable");
+        }
+        let policy = connection.host_key_policy;
+        Ok(Self { host, pins, policy, file, known, refusal: Arc::default() })
+    }
+
+    /// The types of key that are known for the host: offered first, so that a server with several
+    /// keys shows one of those.
+    pub(super) fn known_kinds(&self) -> Vec<&str> {
+        let mut kinds = self.pins.algorithms_for(&self.host);
+        if self.pins.is_empty() {
+            kinds.extend(self.known.algorithms_for(&self.host));
+        }
+        kinds
+    }
+
+    pub(super) fn verdict(&self, key: &PublicKey) -> Verdict {
+        if self.pins.is_empty() {
+            return self.known.check(&self.host, key);
+        }
+        // Only the pins are trusted, but what the file revokes stays revoked.
+        if let Some(line) = self.known.revoked(&self.host, key) {
+            return Verdict::Revoked { line };
+        }
+        if let Some(line) = self.known.concerns(&self.host) {
+            return Verdict::Unreadable(line.clone());
+        }
+        self.pins.check(&self.host, key)
+    }
+
+    /// Judges; a refusal is kept for [`take_refusal`](Self::take_refusal).
+    pub(super) fn judge(&self, key: &PublicKey) -> Trust {
+        if self.policy == HostKeyPolicy::AcceptAny {
+            tracing::warn!(
+                host = %self.host, fingerprint = %sha256_fingerprint(key),
+                "host-key-policy = accept-any: the server's key is not checked"
+            );
+            return Trust::Trusted;
+        }
+        let refusal = match self.verdict(key) {
+            Verdict::Known { .. } => return Trust::Trusted,
+            Verdict::Unknown { .. } if self.records_new() => {
+                match append(&self.file, &known_hosts_line(&self.host, key)) {
+                    Ok(()) => {
+                        tracing::warn!(
+                            host = %self.host, fingerprint = %sha256_fingerprint(key),
+                            file = %self.file.display(), "a new host key was recorded"
+                        );
+                        return Trust::Trusted;
+                    }
+                    Err(error) => Error::local_io(self.file.display(), error),
+                }
+            }
+            verdict => self.refuse(key, &verdict),
+        };
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+        Trust::Refused
+    }
+
+    /// Pins are complete: what they do not name is not new but wrong.
+    fn records_new(&self) -> bool {
+        self.policy == HostKeyPolicy::AcceptNew && self.pins.is_empty()
+    }
+
+    pub(super) fn take_refusal(&self) -> Option<Error> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn refuse(&self, key: &PublicKey, verdict: &Verdict) -> Error {
+        let offered = format!("{} {}", key.kind(), sha256_fingerprint(key));
+        let line = known_hosts_line(&self.host, key);
+        let (host, file) = (&self.host, self.file.display());
+        let place = if self.pins.is_empty() {
+            format!("{file}, line")
+        } else {
+            "known-host, entry".to_owned()
+        };
+        let (message, hint) = match verdict {
+            Verdict::Changed { expected } => (
+                format!(
+                    "the host key of {host} has changed: it offers {offered}; expected {}",
+                    show(expected, &place)
+                ),
+                format!(
+                    "somebody may be in between; if the server's administrator confirms the new key, \
+                     replace the old entry by: {line}"
+                ),
+            ),
+            Verdict::Revoked { line } => (
+                format!("the host key of {host} is revoked ({file}, line {line}): {offered}"),
+                "do not connect; ask the server's administrator".to_owned(),
+            ),
+            Verdict::Unreadable(unreadable) => (
+                format!(
+                    "{file}, {unreadable}: the line cannot be read and could concern {host}, which \
+                     offers {offered}"
+                ),
+                "correct or remove that line".to_owned(),
+            ),
+            _ if !self.pins.is_empty() => (
+                format!("no entry of known-host is about {host}, which offers {offered}"),
+                format!("if the fingerprint is right, set known-host = \"{line}\""),
+            ),
+            _ => (
+                format!("the host key of {host} is not known: it offers {offered}"),
+                format!(
+                    "if the fingerprint is right: sansftp trust TARGET --fingerprint {}, or add to \
+                     {file}: {line}",
+                    sha256_fingerprint(key)
+                ),
+            ),
+        };
+        Error::new(Class::HostKey, message).with_hint(hint)
+    }
+}
+
+fn show(expected: &[Expected], place: &str) -> String {
+    let show = |it: &Expected| {
+        let kind = it.kind.as_deref().unwrap_or("a key");
+        format!("{kind} {} ({place} {})", it.fingerprint, it.line)
+    };
+    expected.iter().map(show).collect::<Vec<_>>().join(", or ")
+}
+
+fn host(connection: &Connection) -> Result<Host> {
+    Host::new(connection.host.trim(), connection.port).map_err(|error| {
+        Error::configuration(format!("host '{}': {error}", connection.host.escape_debug()))
+            .with_hint("give a name or an address, without blanks and without a port")
+    })
+}
+
+fn known_hosts_file(connection: &Connection) -> Result<PathBuf> {
+    if let Some(file) = &connection.known_hosts_file {
+        return Ok(expand_home(file));
+    }
+    home().map(|it| it.join(".ssh/known_hosts")).ok_or_else(|| {
+        Error::configuration("there is no home directory to find .ssh/known_hosts in")
+            .with_hint("set known-hosts-file or known-host")
+    })
+}
+
+/// A file that is not there knows nobody; one that cannot be read is an error.
+fn read_known_hosts(file: &Path, connection: &Connection) -> Result<KnownHosts> {
+    match fs::read(file) {
+        Ok(text) => Ok(KnownHosts::parse(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if connection.known_hosts_file.is_some() && connection.known_host.is_empty() {
+                tracing::info!(file = %file.display(), "the known_hosts file is not there");
+            }
+            Ok(KnownHosts::default())
+        }
+        Err(error) => Err(Error::configuration(format!(
+            "known-hosts-file {} cannot be read: {error}",
+            file.display()
+        ))
+        .with_hint("check the file's permissions, or set another known-hosts-file")),
+    }
+}
+
+/// Appends a line in one write, under a lock, to a file that only its owner may write.
+fn append(path: &Path, line: &str) -> io::Result<()> {
+    if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    let mut file: File =
+        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+    let mut text = String::new();
+    // A last line without an end must not swallow ours.
+    if file.seek(SeekFrom::End(0))? > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            text.push('\n');
+        }
+    }
+    text.push_str(line);
+    text.push('\n');
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// A server's key, and what is known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerKey {
+    /// The type, such as `ssh-ed25519`.
+    pub kind: String,
+    /// `SHA256:` and the hash.
+    pub fingerprint: String,
+    /// The line for a known_hosts file.
+    pub line: String,
+    /// What is known about it.
+    pub state: KeyState,
+    /// The known_hosts file that was looked into.
+    pub file: PathBuf,
+}
+
+/// What is known about a server's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyState {
+    /// It is the one that is trusted.
+    Known,
+    /// Nothing is known about this server.
+    Unknown,
+    /// Others are trusted: type, fingerprint and place of each.
+    Changed {
+        /// Each in words.
+        expected: Vec<String>,
+    },
+    /// It is revoked.
+    Revoked,
+    /// A line that could be about this server cannot be read: which, and why.
+    Unreadable(String),
+}
+
+/// Connects just far enough to learn the server's key. Nothing is authenticated.
+///
+/// # Errors
+/// As [`Connect::connect`](crate::remote::Connect::connect), up to the key exchange.
+pub async fn server_key(connection: &Connection) -> Result<ServerKey> {
+    let connect = SftpConnect::prepare_to_look(connection)?;
+    let judge = connect.judge()?;
+    let key = connect_to_judge(&connect).await?;
+    let place = format!("{}, line", judge.file.display());
+    let state = match judge.verdict(&key) {
+        Verdict::Known { .. } => KeyState::Known,
+        Verdict::Changed { expected } => KeyState::Changed {
+            expected: expected.iter().map(|it| show(std::slice::from_ref(it), &place)).collect(),
+        },
+        Verdict::Revoked { .. } => KeyState::Revoked,
+        Verdict::Unreadable(line) => KeyState::Unreadable(line.to_string()),
+        Verdict::Unknown { .. } => KeyState::Unknown,
+    };
+    Ok(ServerKey {
+        kind: key.kind().to_owned(),
+        fingerprint: sha256_fingerprint(&key),
+        line: known_hosts_line(&judge.host, &key),
+        state,
+        file: judge.file,
+    })
+}
+
+/// Records a server's key in the known_hosts file that was looked into.
+///
+/// # Errors
+/// `local-io` when the file cannot be written.
+pub fn record_server_key(key: &ServerKey) -> Result<()> {
+    append(&key.file, &key.line).map_err(|error| Error::local_io(key.file.display(), error))
+}
+
+/// A key as public-key files have it, without a comment.
+pub(super) fn show_key(key: &PublicKey) -> String {
+    write_public(key, "")
+}
