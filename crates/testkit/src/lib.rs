@@ -3,4 +3,10 @@
 //! Everything here may panic with a sentence: the caller is a test, a fuzz target or a benchmark.
 
 pub mod faultproxy;
+pub mod link;
+pub mod null;
+pub mod pair;
+pub mod peer;
+pub mod seeds;
 pub mod sshd;
+pub mod suite;

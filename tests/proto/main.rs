@@ -1,0 +1,9 @@
+//! The core as a whole, without sockets: two connections opposite each other, or one opposite a scripted peer. What is
+//! inside one module is tested beside it.
+
+mod handshake;
+mod load;
+mod matrix;
+mod pair;
+mod pair_policy;
+mod timers;
