@@ -90,8 +90,6 @@ pub enum PeerMisbehaved {
     DuplicateKexInit,
     /// NEWKEYS without a finished exchange (RFC 4253 §7.3).
     NewKeysWithoutExchange,
-    /// The sequence number wrapped before the first NEWKEYS (strict key exchange).
-    SequenceWrapped,
     /// More packets or bytes under one key than can be allowed (RFC 4344 §3.1).
     KeyOverused,
     /// Other messages without end while keys were being exchanged.
@@ -108,12 +106,8 @@ pub enum PeerMisbehaved {
     WrongService,
     /// PK_OK for another key than was asked about (RFC 4252 §7).
     WrongPkOk,
-    /// The user or service changed between attempts.
-    UserChanged,
     /// More prompts, rounds or banners than are read.
     TooManyPrompts,
-    /// The number of responses differs from that of prompts (RFC 4256 §3.4).
-    WrongResponseCount,
     /// More data than the window allows (RFC 4254 §5.2).
     WindowExceeded,
     /// A window above 2³²-1 (RFC 4254 §5.2).
@@ -268,7 +262,6 @@ impl fmt::Display for PeerMisbehaved {
             Self::KexInitNotFirst => "something came before KEXINIT in a strict key exchange",
             Self::DuplicateKexInit => "a second KEXINIT within one key exchange",
             Self::NewKeysWithoutExchange => "NEWKEYS without a finished key exchange",
-            Self::SequenceWrapped => "the sequence number wrapped within a strict key exchange",
             Self::KeyOverused => "too much was sent under one key",
             Self::FloodInExchange => "too many other messages within one key exchange",
             Self::HostKeyChanged => "the host key changed at a key re-exchange",
@@ -279,9 +272,7 @@ impl fmt::Display for PeerMisbehaved {
             Self::BadShare => "a key share outside its group",
             Self::WrongService => "a service that is not offered or was not asked for",
             Self::WrongPkOk => "PK_OK for another key than was asked about",
-            Self::UserChanged => "the user or service changed between attempts",
             Self::TooManyPrompts => "more prompts, rounds or banners than are read",
-            Self::WrongResponseCount => "not as many responses as prompts",
             Self::WindowExceeded => "more channel data than the window allows",
             Self::WindowOverflow => "a channel window above 2^32-1",
             Self::ChannelPacketTooLong => "a channel message longer than was announced",

@@ -4,14 +4,23 @@ use std::fmt::Debug;
 
 /// The end that connects.
 #[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a name for a type; there are no values"
+)]
 pub enum Client {}
 
 /// The end that is connected to.
 #[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a name for a type; there are no values"
+)]
 pub enum Server {}
 
 /// An end as a value, for the two places that name things by end (RFC 4253 §7.2, §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there are two ends")]
 pub enum Side {
     /// The end that connects.
     Client,

@@ -59,7 +59,13 @@ impl SftpConnect {
         connection.validate()?;
         let algorithms = algorithms(connection, &provider)?;
         let connection = connection.clone();
-        let this = Self { connection, provider, credentials, algorithms, are_given };
+        let this = Self {
+            connection,
+            provider,
+            credentials,
+            algorithms,
+            are_given,
+        };
         // What cannot be used is said now, and not at the first session.
         this.judge()?;
         Ok(this)
@@ -74,8 +80,10 @@ impl SftpConnect {
         config.algorithms = self.algorithms.clone();
         prefer(&mut config.algorithms.host_key, &judge.known_kinds());
         config.limits.rekey_bytes = self.connection.rekey_limit.map(|it| it.0);
-        config.keepalive = (!self.connection.keepalive.is_zero())
-            .then_some(KeepAlive { interval: self.connection.keepalive, missed: MISSED });
+        config.keepalive = (!self.connection.keepalive.is_zero()).then_some(KeepAlive {
+            interval: self.connection.keepalive,
+            missed: MISSED,
+        });
         config
     }
 
@@ -112,11 +120,13 @@ impl SftpConnect {
         let text = format!("{}: {error}", self.target());
         let class = class_of(&error);
         let explained = match &error {
-            ConnectError::Refused { remaining, remark, .. } => {
+            ConnectError::Refused {
+                remaining, remark, ..
+            } => {
                 let mut explained = Error::new(class, text);
                 if !remaining.is_empty() {
-                    explained =
-                        explained.with_note(format!("the server still takes: {}", remaining.join(", ")));
+                    explained = explained
+                        .with_note(format!("the server still takes: {}", remaining.join(", ")));
                 }
                 if let Some(remark) = remark {
                     explained = explained.with_note(remark);
@@ -128,19 +138,17 @@ impl SftpConnect {
                      (--password-file, SANSFTP_PASSWORD)"
                 })
             }
-            ConnectError::Unreachable { .. } => {
-                Error::new(class, text).with_hint("check host and port, and whether the server runs")
-            }
+            ConnectError::Unreachable { .. } => Error::new(class, text)
+                .with_hint("check host and port, and whether the server runs"),
             ConnectError::TimedOut { .. } => Error::new(class, text).with_hint(format!(
                 "connect-timeout is {} s; a proxy or firewall may be in the way",
                 self.connection.connect_timeout.as_secs()
             )),
             ConnectError::Lost { lost, .. } => match &lost.protocol {
-                Protocol::PeerIncompatible { list, ours, theirs } => {
-                    Error::new(class, text).with_hint(format!(
+                Protocol::PeerIncompatible { list, ours, theirs } => Error::new(class, text)
+                    .with_hint(format!(
                         "the server offers for {list}: {theirs}; we offer: {ours}"
-                    ))
-                }
+                    )),
                 _ => Error::new(class, text),
             },
             ConnectError::NoSubsystem(_) => Error::new(class, text)
@@ -164,11 +172,10 @@ fn class_of(error: &ConnectError) -> Class {
             Protocol::Integrity => Class::Integrity,
             Protocol::TimedOut { .. } => Class::Timeout,
             // Servers say it in words and hang up when there were too many attempts.
-            Protocol::Disconnected { reason: NO_MORE_AUTH_METHODS, .. }
-                if *stage == Stage::Authentication =>
-            {
-                Class::Authentication
-            }
+            Protocol::Disconnected {
+                reason: NO_MORE_AUTH_METHODS,
+                ..
+            } if *stage == Stage::Authentication => Class::Authentication,
             _ => Class::Disconnected,
         },
         _ => Class::Failure,
@@ -184,13 +191,13 @@ impl Connect for SftpConnect {
     async fn connect(&self) -> Result<SftpRemote> {
         let client = self.client().await?;
         let sftp = client.sftp().await.map_err(|error| self.explain(error))?;
-        let home = sftp
-            .real_path(b".")
-            .await
-            .map_err(|error| {
-                Error::new(Class::Failure, format!("the home directory is not told: {error}"))
-                    .before_session()
-            })?;
+        let home = sftp.real_path(b".").await.map_err(|error| {
+            Error::new(
+                Class::Failure,
+                format!("the home directory is not told: {error}"),
+            )
+            .before_session()
+        })?;
         let memory = usize::try_from(self.connection.memory.0).unwrap_or(usize::MAX);
         let details = self.details(&client, &sftp, &home);
         Ok(SftpRemote::new(client, sftp, details, memory))
@@ -201,7 +208,9 @@ impl SftpConnect {
     fn details(&self, client: &Client, sftp: &sansftp_tokio::sftp::Sftp, home: &[u8]) -> Details {
         let negotiated = client.negotiated();
         let name = |of: fn(&sansftp_proto::transport::Negotiated) -> &'static str| {
-            negotiated.as_ref().map_or_else(String::new, |it| of(it).to_owned())
+            negotiated
+                .as_ref()
+                .map_or_else(String::new, |it| of(it).to_owned())
         };
         let mac = |of: fn(&sansftp_proto::transport::Negotiated) -> Option<&'static str>| {
             negotiated.as_ref().and_then(of).map(str::to_owned)
@@ -222,7 +231,11 @@ impl SftpConnect {
             mac_to_server: mac(|it| it.mac_to_server),
             mac_to_client: mac(|it| it.mac_to_client),
             strict_kex: negotiated.as_ref().is_some_and(|it| it.strict_kex),
-            extensions: sftp.extensions().iter().map(|it| it.name().to_owned()).collect(),
+            extensions: sftp
+                .extensions()
+                .iter()
+                .map(|it| it.name().to_owned())
+                .collect(),
             limits: sftp.limits().map(|it| ServerLimits {
                 max_packet: it.max_packet_length,
                 max_read: it.max_read_length,
@@ -302,7 +315,10 @@ pub(super) async fn connect_to_judge(connect: &SftpConnect) -> Result<PublicKey>
         Credentials::new(""),
     )
     .await;
-    match (seen.into_inner().unwrap_or_else(PoisonError::into_inner), refused) {
+    match (
+        seen.into_inner().unwrap_or_else(PoisonError::into_inner),
+        refused,
+    ) {
         (Some(key), _) => Ok(key),
         (None, Err(error)) => Err(connect.explain(error)),
         (None, Ok(_)) => Err(Error::new(Class::HostKey, "the server showed no key")),
@@ -358,7 +374,10 @@ mod tests {
     fn lists_that_are_given_stand_for_their_category() {
         let provider = default_provider();
         let all = Names::of(&provider);
-        let names = algorithms(&connection("modern,cipher=aes256-ctr:aes128-ctr"), &provider);
+        let names = algorithms(
+            &connection("modern,cipher=aes256-ctr:aes128-ctr"),
+            &provider,
+        );
         let names = names.unwrap();
         assert_eq!(names.cipher, ["aes256-ctr", "aes128-ctr"]);
         assert_eq!(names.kex, all.kex);
@@ -369,10 +388,23 @@ mod tests {
 
     #[test]
     fn algorithms_of_known_keys_go_first_and_keep_their_order() {
-        let mut list: Vec<String> = ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"]
-            .map(str::to_owned)
-            .into();
+        let mut list: Vec<String> = [
+            "ssh-ed25519",
+            "ecdsa-sha2-nistp256",
+            "rsa-sha2-512",
+            "rsa-sha2-256",
+        ]
+        .map(str::to_owned)
+        .into();
         prefer(&mut list, &["ssh-rsa"]);
-        assert_eq!(list, ["rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519", "ecdsa-sha2-nistp256"]);
+        assert_eq!(
+            list,
+            [
+                "rsa-sha2-512",
+                "rsa-sha2-256",
+                "ssh-ed25519",
+                "ecdsa-sha2-nistp256"
+            ]
+        );
     }
 }

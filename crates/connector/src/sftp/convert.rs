@@ -27,7 +27,10 @@ pub(super) fn attrs(attrs: &sftp::Attrs) -> Attrs {
 /// names are.
 pub(super) fn entry(listed: sftp::Listed) -> Entry {
     let (sftp::Listed::Entry(entry) | sftp::Listed::Refused(entry)) = listed;
-    Entry { name: entry.filename, attrs: attrs(&entry.attrs) }
+    Entry {
+        name: entry.filename,
+        attrs: attrs(&entry.attrs),
+    }
 }
 
 pub(super) fn error(error: SftpError) -> RemoteError {
@@ -45,7 +48,11 @@ pub(super) fn error(error: SftpError) -> RemoteError {
         SftpError::Refused(status) => printable(&status.message),
         other => other.to_string(),
     };
-    RemoteError { kind, message, source: Some(std::sync::Arc::new(error)) }
+    RemoteError {
+        kind,
+        message,
+        source: Some(std::sync::Arc::new(error)),
+    }
 }
 
 const fn kind(code: StatusCode) -> RemoteErrorKind {

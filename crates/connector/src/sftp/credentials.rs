@@ -36,7 +36,11 @@ pub(super) const fn are_given(connection: &Connection) -> bool {
 }
 
 fn user(connection: &Connection) -> Result<String> {
-    let given = connection.user.as_deref().map(str::trim).filter(|it| !it.is_empty());
+    let given = connection
+        .user
+        .as_deref()
+        .map(str::trim)
+        .filter(|it| !it.is_empty());
     if let Some(user) = given {
         return Ok(user.to_owned());
     }
@@ -93,5 +97,7 @@ pub(super) fn expand_home(path: &Path) -> PathBuf {
 }
 
 pub(super) fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME").map(PathBuf::from).filter(|it| it.is_absolute())
+    std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|it| it.is_absolute())
 }

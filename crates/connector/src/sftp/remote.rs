@@ -39,7 +39,13 @@ impl SftpRemote {
             plain_rename_replaces: details.server.starts_with("OpenSSH").then_some(false),
             server: details.server.clone(),
         };
-        Self { client, sftp, capabilities, details, memory: memory.min(IN_FLIGHT) }
+        Self {
+            client,
+            sftp,
+            capabilities,
+            details,
+            memory: memory.min(IN_FLIGHT),
+        }
     }
 
     /// What the session turned out to be.
@@ -58,7 +64,11 @@ impl Remote for SftpRemote {
     }
 
     async fn open_read(&self, path: &RemotePath) -> Result<SftpReader, RemoteError> {
-        let mut file = self.sftp.open_read(path.as_bytes()).await.map_err(convert::error)?;
+        let mut file = self
+            .sftp
+            .open_read(path.as_bytes())
+            .await
+            .map_err(convert::error)?;
         file.set_in_flight(self.memory);
         Ok(SftpReader(file))
     }
@@ -73,63 +83,111 @@ impl Remote for SftpRemote {
             WriteMode::CreateOrTruncate => OpenFlags::TRUNCATE,
             WriteMode::Existing => OpenFlags::WRITE,
         };
-        let mut file = self.sftp.open_write(path.as_bytes(), flags).await.map_err(convert::error)?;
+        let mut file = self
+            .sftp
+            .open_write(path.as_bytes(), flags)
+            .await
+            .map_err(convert::error)?;
         file.set_in_flight(self.memory);
         Ok(SftpWriter(file))
     }
 
     async fn list(&self, directory: &RemotePath) -> Result<SftpListing, RemoteError> {
-        self.sftp.read_dir(directory.as_bytes()).await.map(SftpListing).map_err(convert::error)
+        self.sftp
+            .read_dir(directory.as_bytes())
+            .await
+            .map(SftpListing)
+            .map_err(convert::error)
     }
 
     async fn lstat(&self, path: &RemotePath) -> Result<Attrs, RemoteError> {
-        let attrs = self.sftp.lstat(path.as_bytes()).await.map_err(convert::error)?;
+        let attrs = self
+            .sftp
+            .lstat(path.as_bytes())
+            .await
+            .map_err(convert::error)?;
         Ok(convert::attrs(&attrs))
     }
 
     async fn stat(&self, path: &RemotePath) -> Result<Attrs, RemoteError> {
-        let attrs = self.sftp.stat(path.as_bytes()).await.map_err(convert::error)?;
+        let attrs = self
+            .sftp
+            .stat(path.as_bytes())
+            .await
+            .map_err(convert::error)?;
         Ok(convert::attrs(&attrs))
     }
 
     async fn realpath(&self, path: &RemotePath) -> Result<RemotePath, RemoteError> {
-        let real = self.sftp.real_path(path.as_bytes()).await.map_err(convert::error)?;
+        let real = self
+            .sftp
+            .real_path(path.as_bytes())
+            .await
+            .map_err(convert::error)?;
         Ok(RemotePath::new(real))
     }
 
     async fn rename(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
-        self.sftp.rename(from.as_bytes(), to.as_bytes()).await.map_err(convert::error)
+        self.sftp
+            .rename(from.as_bytes(), to.as_bytes())
+            .await
+            .map_err(convert::error)
     }
 
     async fn posix_rename(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
-        self.sftp.posix_rename(from.as_bytes(), to.as_bytes()).await.map_err(convert::error)
+        self.sftp
+            .posix_rename(from.as_bytes(), to.as_bytes())
+            .await
+            .map_err(convert::error)
     }
 
     async fn hardlink(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
-        self.sftp.hard_link(from.as_bytes(), to.as_bytes()).await.map_err(convert::error)
+        self.sftp
+            .hard_link(from.as_bytes(), to.as_bytes())
+            .await
+            .map_err(convert::error)
     }
 
     async fn remove(&self, path: &RemotePath) -> Result<(), RemoteError> {
-        self.sftp.remove(path.as_bytes()).await.map_err(convert::error)
+        self.sftp
+            .remove(path.as_bytes())
+            .await
+            .map_err(convert::error)
     }
 
     async fn mkdir(&self, path: &RemotePath) -> Result<(), RemoteError> {
-        self.sftp.make_dir(path.as_bytes()).await.map_err(convert::error)
+        self.sftp
+            .make_dir(path.as_bytes())
+            .await
+            .map_err(convert::error)
     }
 
     async fn set_attrs(&self, path: &RemotePath, attrs: SetAttrs) -> Result<(), RemoteError> {
         let times = attrs.modified.map(|seconds| {
             // SFTP's seconds are unsigned 32 bits: what lies outside goes to the nearest.
             let mtime = u32::try_from(seconds.max(0)).unwrap_or(u32::MAX);
-            Times { atime: mtime, mtime }
+            Times {
+                atime: mtime,
+                mtime,
+            }
         });
-        let attrs =
-            sftp::Attrs { permissions: attrs.permissions, times, ..sftp::Attrs::default() };
-        self.sftp.set_stat(path.as_bytes(), attrs).await.map_err(convert::error)
+        let attrs = sftp::Attrs {
+            permissions: attrs.permissions,
+            times,
+            ..sftp::Attrs::default()
+        };
+        self.sftp
+            .set_stat(path.as_bytes(), attrs)
+            .await
+            .map_err(convert::error)
     }
 
     async fn statvfs(&self, path: &RemotePath) -> Result<Room, RemoteError> {
-        let found = self.sftp.stat_vfs(path.as_bytes()).await.map_err(convert::error)?;
+        let found = self
+            .sftp
+            .stat_vfs(path.as_bytes())
+            .await
+            .map_err(convert::error)?;
         Ok(Room {
             available: found.f_bavail.saturating_mul(found.f_frsize),
             files_available: found.f_favail,
@@ -137,7 +195,10 @@ impl Remote for SftpRemote {
     }
 
     async fn copy_data(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
-        self.sftp.copy(from.as_bytes(), to.as_bytes()).await.map_err(convert::error)
+        self.sftp
+            .copy(from.as_bytes(), to.as_bytes())
+            .await
+            .map_err(convert::error)
     }
 
     async fn close(self) {
@@ -158,7 +219,8 @@ impl Reader for SftpReader {
     }
 
     fn start(&mut self, offset: u64, expected: Option<u64>) {
-        self.0.start(offset, expected.map(|it| offset.saturating_add(it)));
+        self.0
+            .start(offset, expected.map(|it| offset.saturating_add(it)));
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, RemoteError> {

@@ -42,7 +42,14 @@ impl Judge {
             tracing::warn!(file = %file.display(), "{line}: not usable");
         }
         let policy = connection.host_key_policy;
-        Ok(Self { host, pins, policy, file, known, refusal: Arc::default() })
+        Ok(Self {
+            host,
+            pins,
+            policy,
+            file,
+            known,
+            refusal: Arc::default(),
+        })
     }
 
     /// The types of key that are known for the host: offered first, so that a server with several
@@ -104,7 +111,10 @@ impl Judge {
     }
 
     pub(super) fn take_refusal(&self) -> Option<Error> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     fn refuse(&self, key: &PublicKey, verdict: &Verdict) -> Error {
@@ -165,8 +175,11 @@ fn show(expected: &[Expected], place: &str) -> String {
 
 fn host(connection: &Connection) -> Result<Host> {
     Host::new(connection.host.trim(), connection.port).map_err(|error| {
-        Error::configuration(format!("host '{}': {error}", connection.host.escape_debug()))
-            .with_hint("give a name or an address, without blanks and without a port")
+        Error::configuration(format!(
+            "host '{}': {error}",
+            connection.host.escape_debug()
+        ))
+        .with_hint("give a name or an address, without blanks and without a port")
     })
 }
 
@@ -201,10 +214,17 @@ fn read_known_hosts(file: &Path, connection: &Connection) -> Result<KnownHosts> 
 /// Appends a line in one write, under a lock, to a file that only its owner may write.
 fn append(path: &Path, line: &str) -> io::Result<()> {
     if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
     }
-    let mut file: File =
-        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let mut file: File = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
     let mut text = String::new();
     // A last line without an end must not swallow ours.
@@ -268,7 +288,10 @@ pub async fn server_key(connection: &Connection) -> Result<ServerKey> {
     let state = match judge.verdict(&key) {
         Verdict::Known { .. } => KeyState::Known,
         Verdict::Changed { expected } => KeyState::Changed {
-            expected: expected.iter().map(|it| show(std::slice::from_ref(it), &place)).collect(),
+            expected: expected
+                .iter()
+                .map(|it| show(std::slice::from_ref(it), &place))
+                .collect(),
         },
         Verdict::Revoked { .. } => KeyState::Revoked,
         Verdict::Unreadable(line) => KeyState::Unreadable(line.to_string()),

@@ -3,6 +3,15 @@
 //! A provider is a value, a struct of tables, built by whoever has the algorithms; nothing here
 //! computes anything. Order in a table is preference.
 
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::exhaustive_enums,
+        clippy::exhaustive_structs,
+        reason = "what a provider is made of: whoever builds one must be told of a new part"
+    )
+)]
+
 mod cipher;
 mod kex;
 mod mac;

@@ -76,7 +76,7 @@ impl Decoder {
         };
         // RFC 4253 §6: a multiple of the block and at least 16 bytes; where the length is outside
         // the multiple, one block holds padding length, a message and four bytes of padding.
-        let fits = len >= 8 && len <= limits::PACKET && padded % self.opener.block_len() == 0;
+        let fits = (8..=limits::PACKET).contains(&len) && padded % self.opener.block_len() == 0;
         if !fits || 4 + len < self.opener.prefix_len() {
             return Err(PeerMisbehaved::BadPacketLength);
         }

@@ -36,10 +36,15 @@ pub struct Payload<R, L = Unsorted>(BytesMut, PhantomData<fn() -> (R, L)>);
 
 /// Not sorted yet: nothing can be read from it.
 #[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a name for a type; there are no values"
+)]
 pub enum Unsorted {}
 
 /// A payload and whose it is (RFC 4250 §4.1.1).
 #[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 4250 §4.1.1 has three layers")]
 pub enum Sorted<R> {
     /// For the transport: generic messages, key exchange, extensions.
     Transport(Payload<R, wire::Transport>),

@@ -25,6 +25,10 @@ use std::time::Instant;
 
 /// Where the connection is. A phase owns what only it may use.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per connection, and it ends as the largest"
+)]
 enum Phase<R: Role> {
     /// No service may speak yet.
     Handshake,

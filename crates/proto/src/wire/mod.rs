@@ -3,6 +3,15 @@
 //! Reading is done by nom parsers over borrowed bytes; nothing here allocates, and nothing here
 //! knows what a message means.
 
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::exhaustive_enums,
+        clippy::exhaustive_structs,
+        reason = "the data types of RFC 4251 are complete"
+    )
+)]
+
 mod mpint;
 mod names;
 mod reader;

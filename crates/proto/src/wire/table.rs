@@ -102,7 +102,11 @@ macro_rules! messages {
     ($Layer:ident from $By:ident; $($(#[$meta:meta])* $number:literal $Name:ident $(<$lt:lifetime>)? { $($field:ident: $ty:ty),* $(,)? })*) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
-        #[allow(unreachable_pub, reason = "a table may stand in a private module")]
+        #[allow(
+            unreachable_pub,
+            clippy::exhaustive_structs,
+            reason = "the fields are the specification's; a table may stand in a private module"
+        )]
         pub struct $Name $(<$lt>)? { $(
             #[doc = concat!("The field that the specification calls `", stringify!($field), "`.")]
             pub $field: $ty,

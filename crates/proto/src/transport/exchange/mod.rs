@@ -28,6 +28,7 @@ pub struct Agreed {
 
 /// What became of an exchange by a message.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The server sends this, and is done.
     Reply(Bytes, Agreed),
