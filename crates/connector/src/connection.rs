@@ -13,8 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 pub use crate::secret::{PrivateKey, Secret, SecretRef};
-pub use crate::units::ByteSize;
-use crate::units::{parse_duration, show_duration};
+pub use crate::units::{ByteSize, parse_duration, show_duration};
 
 /// One account on one server. Reusable; plain data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -96,6 +96,7 @@ pub struct Error {
     message: String,
     hint: Option<String>,
     retryable: bool,
+    before_session: bool,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -110,6 +111,7 @@ impl Error {
             message: message.into(),
             hint: None,
             retryable: class.retryable(),
+            before_session: false,
             source: None,
         }
     }
@@ -145,11 +147,16 @@ impl Error {
         self
     }
 
-    /// The same, known to be past help: nobody tries it again.
+    /// The same, known to have come before there was a session.
     #[must_use]
-    pub fn final_answer(mut self) -> Self {
-        self.retryable = false;
+    pub fn before_session(mut self) -> Self {
+        self.before_session = true;
         self
+    }
+
+    /// Whether it came before there was a session: nothing was asked of the server.
+    pub fn is_before_session(&self) -> bool {
+        self.before_session
     }
 
     /// What kind of failure it is.

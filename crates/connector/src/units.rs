@@ -132,7 +132,7 @@ pub(crate) mod optional_duration {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         match duration {
-            Some(duration) => super::duration::serialize(duration, serializer),
+            Some(duration) => duration::serialize(duration, serializer),
             None => serializer.serialize_none(),
         }
     }
@@ -140,7 +140,7 @@ pub(crate) mod optional_duration {
     pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
-        super::duration::deserialize(deserializer).map(Some)
+        duration::deserialize(deserializer).map(Some)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::path::printable;
 
 /// The longest base name that file systems commonly take, in bytes.
-pub const MAX_NAME: usize = 255;
+pub(crate) const MAX_NAME: usize = 255;
 
 /// The end of a file that is not complete yet.
 const PART: &[u8] = b".part";
@@ -37,24 +37,24 @@ pub fn is_ours(name: &[u8]) -> bool {
 }
 
 /// A new temporary name, `.{name}.{uuid}.part`, of at most 255 bytes.
-pub fn temporary(name: &[u8]) -> Bytes {
+pub(crate) fn temporary(name: &[u8]) -> Bytes {
     composed(b".", name, format!(".{}", Uuid::new_v4()).as_bytes(), PART)
 }
 
 /// A new name to put an old file aside under, `.{name}.{uuid}.old`, of at most 255 bytes.
-pub fn backup(name: &[u8]) -> Bytes {
+pub(crate) fn backup(name: &[u8]) -> Bytes {
     composed(b".", name, format!(".{}", Uuid::new_v4()).as_bytes(), OLD)
 }
 
 /// Whether `candidate` is a backup that [`backup`] made of the file `name`.
-pub fn is_backup_of(candidate: &[u8], name: &[u8]) -> bool {
+pub(crate) fn is_backup_of(candidate: &[u8], name: &[u8]) -> bool {
     stem_of(candidate, OLD)
         .is_some_and(|stem| stem == cut(name, MAX_NAME - 1 - DOT_UUID - OLD.len()))
 }
 
 /// `output.txt`, `output1.txt`, `output2.txt`: the number goes before the last extension; a leading
 /// dot begins no extension. The base is cut where the whole would be longer than 255 bytes.
-pub fn numbered(name: &[u8], number: u32) -> Bytes {
+pub(crate) fn numbered(name: &[u8], number: u32) -> Bytes {
     if number == 0 {
         return Bytes::copy_from_slice(name);
     }
@@ -80,7 +80,7 @@ pub(crate) fn split_extension(name: &[u8]) -> (&[u8], &[u8]) {
 
 /// How temporary files are named: of `{name}` and `{uuid}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemporaryName {
+pub(crate) struct TemporaryName {
     parts: Vec<Part>,
 }
 
@@ -96,7 +96,7 @@ impl TemporaryName {
     ///
     /// # Errors
     /// `configuration` when it holds other fields or a `/`, or would be the name itself.
-    pub fn parse(text: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self> {
         let broken = |why: &str| {
             Error::configuration(format!("the temporary-name '{}' {why}", printable(text)))
                 .with_hint("write it as {name}.tmp or .{name}.{uuid}.part")
@@ -134,9 +134,14 @@ impl TemporaryName {
         Ok(Self { parts })
     }
 
+    /// Whether no two names made of it are the same.
+    pub(crate) fn is_unique(&self) -> bool {
+        self.parts.contains(&Part::Uuid)
+    }
+
     /// A new temporary name for the file `name`; its part of that name is cut so that the whole
     /// has at most 255 bytes.
-    pub fn make(&self, name: &[u8]) -> Bytes {
+    pub(crate) fn make(&self, name: &[u8]) -> Bytes {
         let uuid = Uuid::new_v4().to_string();
         let fixed: usize = self
             .parts

@@ -18,7 +18,7 @@ use crate::path::printable;
 /// from 1. Also understood are `$BASE`, `$EXTENSION`, `$DATE` (`MMDDYYYY`), `$TIME` (`HHMMSS.SSS`)
 /// and `$UUID`. A dot before an extension that is empty is left out.
 #[derive(Clone, Debug)]
-pub struct NameTemplate {
+pub(crate) struct NameTemplate {
     parts: Vec<Part>,
     zone: TimeZone,
 }

@@ -129,7 +129,10 @@ pub struct Send {
     pub stop_on_error: bool,
     /// Whether missing directories are made.
     pub create_directories: bool,
-    /// The name at the server: see [`NameTemplate`]; the document's own when unset.
+    /// The name at the server; the document's own when unset. Of the fields `{base}`,
+    /// `{extension}` (the name before and after its last dot), `{date}` (`YYYYMMDD`), `{time}`
+    /// (`HHMMSS`), `{uuid}`, `{seq}` (the document's number in the step, from 1), or `$BASE`,
+    /// `$EXTENSION`, `$DATE` (`MMDDYYYY`), `$TIME` (`HHMMSS.SSS`), `$UUID`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_template: Option<String>,
     /// The zone of dates and times in `name-template`, such as `Europe/Zurich`; local when unset.

@@ -1,0 +1,201 @@
+//! The one session of a step: opened when it is first needed, opened again when it was lost,
+//! closed at the end.
+//!
+//! Not a pool: a step has one session at a time.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use super::diagnose::{Doing, plain};
+use super::stop::Stop;
+use crate::connection::Connection;
+use crate::error::{Class, Error, Result};
+use crate::path::RemotePath;
+use crate::remote::{Connect, Remote};
+use crate::retry::Retries;
+
+/// The session of a step.
+pub(super) struct Session<C: Connect> {
+    connect: Arc<C>,
+    connection: Arc<Connection>,
+    stop: Stop,
+    remote: Option<C::Remote>,
+    home: Option<RemotePath>,
+    /// Why there will be no session any more.
+    dead: Option<Error>,
+    /// What was learned about the server in this step.
+    pub(super) facts: Facts,
+}
+
+/// What was learned about a server by trying.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// What its plain rename does with an existing target.
+    pub(super) plain_rename: Option<PlainRename>,
+    /// Probes that may still lie there, because the connection was lost.
+    pub(super) probes: Vec<RemotePath>,
+}
+
+/// What a server's plain rename does with an existing target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PlainRename {
+    /// It refuses.
+    Refuses,
+    /// It replaces it.
+    Replaces,
+    /// It is of no use.
+    Unusable,
+}
+
+impl<C: Connect> Session<C> {
+    pub(super) fn new(connect: Arc<C>, connection: Arc<Connection>, stop: Stop) -> Self {
+        Self {
+            connect,
+            connection,
+            stop,
+            remote: None,
+            home: None,
+            dead: None,
+            facts: Facts::default(),
+        }
+    }
+
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    pub(super) fn retries(&self) -> Retries {
+        Retries::new(&self.connection)
+    }
+
+    /// The session, connected if it is not. A server that cannot be reached, or that refuses us,
+    /// is not asked again in this step.
+    pub(super) async fn open(&mut self) -> Result<()> {
+        if self.remote.is_some() {
+            return Ok(());
+        }
+        if let Some(dead) = &self.dead {
+            return Err(dead.clone());
+        }
+        let mut retries = self.retries();
+        loop {
+            self.stop.check().map_err(Error::before_session)?;
+            let attempt = self.connect.connect();
+            let error = match self.stop.unless(attempt).await {
+                Ok(remote) => {
+                    self.remote = Some(remote);
+                    return Ok(());
+                }
+                Err(error) => error.before_session(),
+            };
+            let wait = self.wait_before_retry(&error, &mut retries);
+            let Some(wait) = wait else {
+                self.dead = Some(error.clone());
+                return Err(error);
+            };
+            tracing::info!(%error, ?wait, "no session; trying again");
+            self.pause(wait).await?;
+        }
+    }
+
+    /// The session with what was learned about the server.
+    pub(super) fn parts(&mut self) -> (&C::Remote, &mut Facts) {
+        let remote = self
+            .remote
+            .as_ref()
+            .expect("a session is opened before it is used");
+        (remote, &mut self.facts)
+    }
+
+    /// The open session.
+    pub(super) fn remote(&self) -> &C::Remote {
+        self.remote
+            .as_ref()
+            .expect("a session is opened before it is used")
+    }
+
+    /// Whether there is a session that may still answer.
+    pub(super) fn is_open(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// After a failure: a new session, when the old one was lost and trying again is left;
+    /// otherwise the failure. What is repeated afterwards must look first.
+    pub(super) async fn recover(&mut self, error: Error, retries: &mut Retries) -> Result<()> {
+        if !is_loss(&error) {
+            return Err(error);
+        }
+        self.remote = None;
+        let Some(wait) = self.wait_before_retry(&error, retries) else {
+            return Err(error);
+        };
+        tracing::info!(%error, ?wait, "the session was lost; connecting again");
+        if self.pause(wait).await.is_err() {
+            return Err(error);
+        }
+        match self.open().await {
+            Ok(()) => Ok(()),
+            Err(again) => {
+                let lost = error.with_note(format_args!("no new session: {again}"));
+                self.dead = Some(lost.clone());
+                Err(lost)
+            }
+        }
+    }
+
+    /// The absolute path of a directory that was named relative to the account's home.
+    pub(super) async fn resolve(&mut self, directory: &[u8]) -> Result<RemotePath> {
+        if directory.first() == Some(&b'/') {
+            return Ok(RemotePath::new(directory.to_vec()));
+        }
+        if self.home.is_none() {
+            let here = RemotePath::from(".");
+            let home = self
+                .remote()
+                .realpath(&here)
+                .await
+                .map_err(|error| plain(Doing::Looking(&here), error))?;
+            self.home = Some(home);
+        }
+        let home = self.home.as_ref().expect("the home was just asked for");
+        Ok(home.resolve(directory))
+    }
+
+    /// Ends it in good order.
+    pub(super) async fn close(mut self) {
+        if let Some(remote) = self.remote.take() {
+            remote.close().await;
+        }
+    }
+
+    fn wait_before_retry(
+        &self,
+        error: &Error,
+        retries: &mut Retries,
+    ) -> Option<std::time::Duration> {
+        if !error.retryable() || self.stop.check().is_err() {
+            return None;
+        }
+        retries.next_wait()
+    }
+
+    fn pause(&self, wait: std::time::Duration) -> impl Future<Output = Result<()>> + Send + use<C> {
+        let stop = self.stop.clone();
+        async move {
+            stop.unless(async {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            })
+            .await
+        }
+    }
+}
+
+/// Whether this failure means that the session is gone and its last request's effect unknown.
+pub(super) fn is_loss(error: &Error) -> bool {
+    matches!(error.class(), Class::Disconnected | Class::Timeout)
+}

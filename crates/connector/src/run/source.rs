@@ -1,0 +1,238 @@
+//! The bodies of documents that are sent, read in large blocks off the runtime's threads.
+//!
+//! Not the writing. A body that lies on disk or in memory can be read again; one that is still on
+//! its way cannot.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use crate::document::{Body, BodyStream};
+use crate::error::{Class, Error, Result};
+use crate::path::printable;
+
+/// Read at once: large enough that system calls do not count, small enough to be reused by the
+/// allocator.
+const BLOCK: usize = 256 << 10;
+/// So many blocks wait for the network at most.
+const QUEUE: usize = 4;
+
+/// The body of a document that is sent.
+pub(super) struct Source {
+    body: Kind,
+    size: Option<u64>,
+}
+
+enum Kind {
+    File {
+        path: PathBuf,
+        version: Version,
+    },
+    Bytes(Bytes),
+    /// In a lock only so that it can be shared while something else is waited for.
+    Stream(Mutex<Option<BodyStream>>),
+}
+
+/// What shows that a local file was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+/// A body being read.
+pub(super) enum Reading {
+    File {
+        blocks: mpsc::Receiver<io::Result<Bytes>>,
+        path: PathBuf,
+    },
+    Bytes(Bytes),
+    Stream(BodyStream),
+}
+
+impl Source {
+    pub(super) async fn of(body: Body) -> Result<Self> {
+        let (body, size) = match body {
+            Body::Absent => {
+                return Err(Error::configuration("the document has no body to send")
+                    .with_hint("name a file, or give bytes, even if there are none"));
+            }
+            Body::File(path) => {
+                let version = version_of(path.clone()).await?;
+                (Kind::File { path, version }, Some(version.size))
+            }
+            Body::Bytes(bytes) => {
+                let size = bytes.len() as u64;
+                (Kind::Bytes(bytes), Some(size))
+            }
+            Body::Stream(stream) => (Kind::Stream(Mutex::new(Some(stream))), None),
+        };
+        Ok(Self { body, size })
+    }
+
+    /// The base name of the local file, where the body is one.
+    pub(super) fn name(&self) -> Option<Bytes> {
+        let Kind::File { path, .. } = &self.body else {
+            return None;
+        };
+        let name = path.file_name()?.as_bytes();
+        Some(Bytes::copy_from_slice(name))
+    }
+
+    /// Where the body comes from, as far as that has a name.
+    pub(super) fn origin(&self) -> Option<Bytes> {
+        match &self.body {
+            Kind::File { path, .. } => Some(Bytes::copy_from_slice(path.as_os_str().as_bytes())),
+            _ => None,
+        }
+    }
+
+    /// Its size in bytes, where that is known.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// When the local file was last modified, in seconds since 1970.
+    pub(super) fn modified(&self) -> Option<i64> {
+        let Kind::File { version, .. } = &self.body else {
+            return None;
+        };
+        let modified = jiff::Timestamp::try_from(version.modified?).ok()?;
+        Some(modified.as_second())
+    }
+
+    /// Whether it can be read from its beginning now.
+    pub(super) fn is_readable(&self) -> bool {
+        match &self.body {
+            Kind::Stream(stream) => stream.lock().is_ok_and(|stream| stream.is_some()),
+            Kind::File { .. } | Kind::Bytes(_) => true,
+        }
+    }
+
+    /// Begins to read it from its first byte.
+    pub(super) fn read(&mut self) -> Result<Reading> {
+        match &mut self.body {
+            Kind::File { path, .. } => Ok(Reading::File {
+                blocks: read_file(path.clone()),
+                path: path.clone(),
+            }),
+            Kind::Bytes(bytes) => Ok(Reading::Bytes(bytes.clone())),
+            Kind::Stream(stream) => {
+                let stream = stream.get_mut().ok().and_then(Option::take);
+                stream.map(Reading::Stream).ok_or_else(|| {
+                    Error::new(
+                        Class::Failure,
+                        "the document's body was a stream, which cannot be read twice",
+                    )
+                })
+            }
+        }
+    }
+
+    /// Whether what was read is what was there at the beginning.
+    pub(super) async fn expect_unchanged(&self, read: u64) -> Result<()> {
+        let Kind::File { path, version } = &self.body else {
+            return Ok(());
+        };
+        if read == version.size && version_of(path.clone()).await? == *version {
+            return Ok(());
+        }
+        Err(Error::new(
+            Class::Integrity,
+            format!(
+                "{} changed while it was sent",
+                printable(path.as_os_str().as_bytes())
+            ),
+        )
+        .with_hint("send it again once its writer has finished"))
+    }
+}
+
+impl Reading {
+    /// The same with these bytes before what is left.
+    pub(super) fn after(self, first: Bytes) -> Self {
+        let first = futures_util::stream::once(async { Ok(first) });
+        let rest = futures_util::stream::unfold(self, |mut rest| async {
+            let next = rest.next().await.transpose()?;
+            Some((next, rest))
+        });
+        Self::Stream(Box::pin(first.chain(rest)))
+    }
+
+    /// The next bytes; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
+        match self {
+            Self::File { blocks, path } => blocks
+                .recv()
+                .await
+                .transpose()
+                .map_err(|error| failed(path, error)),
+            Self::Bytes(bytes) => {
+                let block = bytes.split_to(bytes.len().min(BLOCK));
+                Ok((!block.is_empty()).then_some(block))
+            }
+            Self::Stream(stream) => loop {
+                match stream.next().await.transpose()? {
+                    Some(chunk) if chunk.is_empty() => {}
+                    chunk => return Ok(chunk),
+                }
+            },
+        }
+    }
+}
+
+fn read_file(path: PathBuf) -> mpsc::Receiver<io::Result<Bytes>> {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    tokio::task::spawn_blocking(move || {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) => return drop(sender.blocking_send(Err(error))),
+        };
+        loop {
+            let mut block = Vec::with_capacity(BLOCK);
+            let read = file.by_ref().take(BLOCK as u64).read_to_end(&mut block);
+            let next = match read {
+                Ok(0) => return,
+                Ok(_) => Ok(Bytes::from(block)),
+                Err(error) => Err(error),
+            };
+            let failed = next.is_err();
+            // A receiver that is gone wants no more.
+            if sender.blocking_send(next).is_err() || failed {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+async fn version_of(path: PathBuf) -> Result<Version> {
+    let looked = path.clone();
+    let metadata = match tokio::task::spawn_blocking(move || std::fs::metadata(looked)).await {
+        Ok(metadata) => metadata.map_err(|error| failed(&path, error))?,
+        Err(error) => return Err(failed(&path, io::Error::other(error))),
+    };
+    if metadata.is_dir() {
+        return Err(
+            failed(&path, io::ErrorKind::IsADirectory.into()).with_hint("name the files in it")
+        );
+    }
+    Ok(Version {
+        size: metadata.len(),
+        modified: metadata.modified().ok(),
+    })
+}
+
+fn failed(path: &std::path::Path, error: io::Error) -> Error {
+    Error::local_io(
+        format_args!("reading {}", printable(path.as_os_str().as_bytes())),
+        error,
+    )
+}

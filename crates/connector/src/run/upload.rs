@@ -1,0 +1,174 @@
+//! Writing a body into an open file at the server, and looking at what has arrived.
+//!
+//! Not the naming: which file that is, and what it is called afterwards, is the caller's.
+
+use ring::digest::{Context, SHA256};
+
+use super::compare::{hash_of, sha256};
+use super::diagnose::{Doing, explain, plain};
+use super::get::hex;
+use super::source::Reading;
+use super::stop::Stop;
+use crate::error::{Class, Error, Result};
+use crate::operation::{Send, Verify};
+use crate::path::RemotePath;
+use crate::progress::Observer;
+use crate::remote::{Remote, WriteMode, Writer};
+
+/// Where bytes are written, and who is told of it.
+pub(super) struct Target<'a, R: Remote> {
+    pub(super) remote: &'a R,
+    pub(super) path: &'a RemotePath,
+    /// Where the body begins in the file.
+    pub(super) start: u64,
+    pub(super) stop: &'a Stop,
+    pub(super) observer: &'a Observer,
+}
+
+/// How far it is. Kept over lost connections.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Bytes of the body that were given to the server.
+    pub(super) sent: u64,
+    /// Bytes of the body that the server has acknowledged without a gap.
+    pub(super) acknowledged: u64,
+}
+
+impl<R: Remote> Target<'_, R> {
+    /// Writes the rest of a body, of which `at` bytes stand.
+    pub(super) async fn pour(
+        &self,
+        writer: &mut R::Writer,
+        reading: &mut Reading,
+        mut at: u64,
+        mut digest: Option<&mut Context>,
+        written: &mut Written,
+    ) -> Result<u64> {
+        let all = async {
+            while let Some(block) = reading.next().await? {
+                let len = block.len() as u64;
+                if let Some(digest) = &mut digest {
+                    digest.update(&block);
+                }
+                // Counted before it is known: after a loss, so much may stand.
+                written.sent = written.sent.max(at + len);
+                let answer = writer.write(self.start + at, block).await;
+                written.acknowledged = writer
+                    .acknowledged()
+                    .saturating_sub(self.start)
+                    .max(written.acknowledged);
+                if let Err(error) = answer {
+                    return Err(explain(self.remote, Doing::Writing(self.path), error).await);
+                }
+                at += len;
+                self.observer.tell(|progress| progress.advanced(len));
+            }
+            Ok(at)
+        };
+        self.stop.unless(all).await
+    }
+
+    /// Sees that it is on the server's disk and of the right size, and closes it.
+    pub(super) async fn settle(
+        &self,
+        mut writer: R::Writer,
+        send: &Send,
+        size: u64,
+    ) -> Result<&'static str> {
+        let durable = match send
+            .fsync
+            .unwrap_or_else(|| self.remote.capabilities().fsync)
+        {
+            true => writer.fsync().await,
+            false => writer.flush().await,
+        };
+        if let Err(error) = durable {
+            return Err(explain(self.remote, Doing::Writing(self.path), error).await);
+        }
+        if send.verify == Verify::None {
+            self.closed(writer).await?;
+            return Ok("none");
+        }
+        let looked = |error| plain(Doing::Looking(self.path), error);
+        let on_handle = match writer.stat().await {
+            Ok(attrs) => attrs.size,
+            Err(error) if error.is_lost() => return Err(looked(error)),
+            Err(_) => None,
+        };
+        self.closed(writer).await?;
+        let found = match on_handle {
+            Some(size) => Some(size),
+            None => match self.remote.stat(self.path).await {
+                Ok(attrs) => attrs.size,
+                Err(error) if error.is_lost() => return Err(looked(error)),
+                // A drop box may forbid looking.
+                Err(_) => None,
+            },
+        };
+        match found {
+            None => Ok("unverifiable"),
+            Some(found) if found == self.start + size => Ok("size"),
+            Some(found) => Err(Error::new(
+                Class::Integrity,
+                format!(
+                    "{} has {found} bytes where {} were written; someone else may be writing it",
+                    self.path,
+                    self.start + size
+                ),
+            )),
+        }
+    }
+
+    /// Compares what stands with what was sent, by reading it back.
+    pub(super) async fn verify_hash(&self, sent: &[u8; 32]) -> Result<&'static str> {
+        let found = self
+            .stop
+            .unless(hash_of(self.remote, self.path, self.start))
+            .await?;
+        if found == *sent {
+            return Ok("hash");
+        }
+        Err(Error::new(
+            Class::Integrity,
+            format!(
+                "{} reads back with SHA-256 {}, and {} was sent",
+                self.path,
+                hex(&found),
+                hex(sent)
+            ),
+        ))
+    }
+
+    async fn closed(&self, writer: R::Writer) -> Result<()> {
+        match writer.close().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(explain(self.remote, Doing::Closing(self.path), error).await),
+        }
+    }
+}
+
+/// A digest, where the options ask for one.
+pub(super) fn digest_for(send: &Send) -> Option<Context> {
+    (send.checksum || send.verify == Verify::Hash).then(|| Context::new(&SHA256))
+}
+
+/// What it came to.
+pub(super) fn digested(digest: Option<Context>) -> Option<[u8; 32]> {
+    digest.map(sha256)
+}
+
+/// Opens a file for writing, with the cause where that is refused.
+pub(super) async fn open_write<R: Remote>(
+    remote: &R,
+    path: &RemotePath,
+    mode: WriteMode,
+) -> Result<R::Writer> {
+    let doing = match mode {
+        WriteMode::Existing => Doing::Opening(path),
+        WriteMode::CreateExclusive | WriteMode::CreateOrTruncate => Doing::Creating(path),
+    };
+    match remote.open_write(path, mode).await {
+        Ok(writer) => Ok(writer),
+        Err(error) => Err(explain(remote, doing, error).await),
+    }
+}
