@@ -1,0 +1,246 @@
+//! The command line as pure data: what was typed, checked word by word.
+//!
+//! Nothing is looked up and nothing is combined here: that is for the plan. Every key of a
+//! connection and of an operation is a flag of the same name; secrets have none.
+
+mod connection;
+mod operations;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+pub(crate) use connection::{ReachArgs, SessionArgs};
+pub(crate) use operations::{GetFlags, ListFlags, SendFlags};
+
+/// Gets files from SFTP servers and sends files to them, losing none and overwriting none by
+/// accident.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sansftp",
+    version,
+    max_term_width = 100,
+    after_help = OVERVIEW,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetch files into a local directory, and leave, delete or move them at the server.
+    #[command(after_help = GET_EXAMPLES)]
+    Get(Box<GetArgs>),
+    /// Send local files.
+    #[command(after_help = SEND_EXAMPLES)]
+    Send(Box<SendArgs>),
+    /// Say what is in a directory of the server.
+    #[command(after_help = LIST_EXAMPLES)]
+    List(Box<ListArgs>),
+    /// Connect, authenticate and list, and say what was agreed on.
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(Box<TestArgs>),
+    /// Show the server's host key and record it in the file of known hosts.
+    #[command(after_help = TRUST_EXAMPLES)]
+    Trust(Box<TrustArgs>),
+    /// Print a script that completes sansftp's command line in a shell.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page, to be read with `man -l -`.
+    Man {
+        /// Of which command; of sansftp itself when left out.
+        command: Option<String>,
+    },
+}
+
+/// `sansftp get`.
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// The local directory that files are delivered into. It must be there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
+    #[command(flatten)]
+    pub(crate) flags: GetFlags,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `sansftp send`.
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// The files to send; write ./-x for a name that begins with a dash.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The name at the server; for one file only.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) rename_to: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) flags: SendFlags,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `sansftp list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[command(flatten)]
+    pub(crate) flags: ListFlags,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `sansftp test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// NAME[:DIRECTORY] of the configuration, or sftp://[USER@]HOST[:PORT][/DIRECTORY].
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: OsString,
+    /// The directory to list, where TARGET names none; the server's home when unset.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) remote_directory: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `sansftp trust`.
+#[derive(Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// NAME of the configuration, or sftp://HOST[:PORT].
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: OsString,
+    /// Record the key only if it has this fingerprint, and do not ask.
+    #[arg(long, value_name = "SHA256:…")]
+    pub(crate) fingerprint: Option<String>,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Where, and by which configured operation.
+#[derive(Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// NAME[:DIRECTORY] of the configuration, or sftp://[USER@]HOST[:PORT][/DIRECTORY].
+    ///
+    /// The DIRECTORY of NAME:DIRECTORY is relative to the account's home unless it begins with a
+    /// slash. In an sftp:// target /DIRECTORY is absolute and /~/DIRECTORY relative to the home;
+    /// %XX stands for a byte.
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: OsString,
+    /// An operation of the configuration; the flags given beside it win.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operation: Option<String>,
+}
+
+/// What is printed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// Print one JSON object a line on standard output: outcomes, and last a summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print errors only.
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Log what is done to standard error; -vv logs more. Skipped files are shown too.
+    #[arg(long, short, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// A flag whose values are a few words, which help and completions list.
+fn words<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(words.iter().copied()).map(|word| {
+        word.parse()
+            .unwrap_or_else(|_| unreachable!("a word of the list is one that the type reads"))
+    })
+}
+
+/// Reads `30s`, `10m`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| "write it as 500ms, 30s, 10m or 1h".to_owned())
+}
+
+const OVERVIEW: &str = "\
+Examples:
+  sansftp trust sftp://edi@partner.example
+  sansftp get sftp://edi@partner.example/~/outbox --into inbox
+  sansftp send sftp://edi@partner.example/~/in report.csv
+  sansftp get partner --operation fetch --into inbox     (both of the configuration)
+
+Configuration: --config FILE, else $SANSFTP_CONFIG, else ./sansftp.toml, else
+$XDG_CONFIG_HOME/sansftp/config.toml. A password comes from --password-file, else
+$SANSFTP_PASSWORD, else the configuration, else a question on the terminal.
+
+Exit codes: 0 all done; 1 a file or the step failed after authentication; 2 usage or configuration;
+3 no session; 4 host key or no common algorithm; 5 authentication; 130 SIGINT; 143 SIGTERM.";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  sansftp get sftp://edi@partner.example/~/outbox --into inbox --file-filter 'ord*.csv;!*.tmp'
+  sansftp get partner:outbox --into inbox --action get-and-delete --max-files 100
+  sansftp get partner:outbox --into inbox --action get-and-move --move-to-directory archive";
+
+const SEND_EXAMPLES: &str = "\
+Examples:
+  sansftp send sftp://edi@partner.example/~/in report.csv
+  sansftp send partner:in *.csv --if-exists overwrite --create-directories
+  sansftp send partner:in big.iso --staging-directory tmp --move-to-directory ready
+  sansftp send partner:in out.csv --name-template '{base}-{date}.{extension}'";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  sansftp list sftp://edi@partner.example/~/outbox --file-filter '*.csv' --sort -modified
+  sansftp list partner --json";
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  sansftp test sftp://edi@partner.example --private-key ~/.ssh/id_ed25519
+  sansftp test partner --algorithms modern,cipher=aes256-ctr";
+
+const TRUST_EXAMPLES: &str = "\
+Examples:
+  sansftp trust sftp://partner.example
+  sansftp trust sftp://partner.example:2222 --fingerprint SHA256:mVPwvezndPv/ARoIadVY98vAC0g+P/5633yTC4d/wXE
+
+A key that has changed is never recorded: take the old line out of the file first, when you know
+that the new key is right.";

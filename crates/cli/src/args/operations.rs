@@ -1,0 +1,163 @@
+//! Flags of the operations: each key is a flag of the same name.
+//!
+//! Not the operations: those are made in the plan. A flag for a yes or no can be given as
+//! `--force-move`, and as `--force-move=false` against a configured yes.
+
+use std::ffi::OsString;
+
+use clap::Args;
+use sansftp_connector::operation::{
+    After, AfterFailure, GetAction, IfExists, LocalIfExists, MoveCollision, Permissions, Sort,
+    Symlinks, TargetSymlinks, Verify,
+};
+
+use super::words;
+
+/// The keys of Get.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Which files")]
+pub(crate) struct GetFlags {
+    /// Where the files are, unless TARGET says it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) remote_directory: Option<OsString>,
+    /// Which names: * and ? in patterns, several between semicolons, !PATTERN excludes, or
+    /// regex:…
+    #[arg(long, value_name = "PATTERNS")]
+    pub(crate) file_filter: Option<String>,
+    /// At most so many, after filter and sort; 0: all.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_files: Option<usize>,
+    /// In which order; a dash before the word reverses it.
+    #[arg(long, value_name = "ORDER", allow_hyphen_values = true,
+        value_parser = words::<Sort>(Sort::WORDS))]
+    pub(crate) sort: Option<Sort>,
+    /// Take names that begin with a dot without being asked for.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) hidden: Option<bool>,
+    /// What happens with symbolic links.
+    #[arg(long, value_name = "WHAT", value_parser = words::<Symlinks>(Symlinks::WORDS))]
+    pub(crate) symlinks: Option<Symlinks>,
+    /// What happens where a local file of the name is there already. One of the same content
+    /// always counts as delivered.
+    #[arg(long, value_name = "WHAT", help_heading = "Delivery",
+        value_parser = words::<LocalIfExists>(LocalIfExists::WORDS))]
+    pub(crate) local_if_exists: Option<LocalIfExists>,
+    /// Compute the SHA-256 on the way.
+    #[arg(long, value_name = "BOOL", help_heading = "Delivery",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) checksum: Option<bool>,
+    /// What becomes of a file at the server once it is delivered.
+    #[arg(long, value_name = "ACTION", help_heading = "After delivery",
+        value_parser = words::<GetAction>(GetAction::WORDS))]
+    pub(crate) action: Option<GetAction>,
+    /// Where get-and-move moves to.
+    #[arg(long, value_name = "DIR", help_heading = "After delivery")]
+    pub(crate) move_to_directory: Option<OsString>,
+    /// Let a move replace what is there, and copy where it must.
+    #[arg(long, value_name = "BOOL", help_heading = "After delivery",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) force_move: Option<bool>,
+    /// Whether a move may replace, apart from --force-move.
+    #[arg(long, value_name = "WHAT", help_heading = "After delivery",
+        value_parser = words::<MoveCollision>(MoveCollision::WORDS))]
+    pub(crate) move_collision: Option<MoveCollision>,
+    /// Make a missing move-to directory.
+    #[arg(long, value_name = "BOOL", help_heading = "After delivery",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) create_directories: Option<bool>,
+    /// When the source is deleted or moved: ack, once it is durably delivered; eager, as soon as
+    /// it is read.
+    #[arg(long, value_name = "WHEN", help_heading = "After delivery",
+        value_parser = words::<After>(After::WORDS))]
+    pub(crate) after: Option<After>,
+    /// What a file counts as that was delivered, but not deleted or moved.
+    #[arg(long, value_name = "WHAT", help_heading = "After delivery",
+        value_parser = words::<AfterFailure>(AfterFailure::WORDS))]
+    pub(crate) after_failure: Option<AfterFailure>,
+}
+
+/// The keys of Send.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Where and how")]
+pub(crate) struct SendFlags {
+    /// Where files are written, unless TARGET says it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) remote_directory: Option<OsString>,
+    /// What happens where the name is taken.
+    #[arg(long, value_name = "WHAT", value_parser = words::<IfExists>(IfExists::WORDS))]
+    pub(crate) if_exists: Option<IfExists>,
+    /// Where files are published when complete.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) move_to_directory: Option<OsString>,
+    /// Let a move replace what is there, and copy where it must.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) force_move: Option<bool>,
+    /// Whether a move may replace, apart from --force-move.
+    #[arg(long, value_name = "WHAT", value_parser = words::<MoveCollision>(MoveCollision::WORDS))]
+    pub(crate) move_collision: Option<MoveCollision>,
+    /// Where the temporary file is.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) staging_directory: Option<String>,
+    /// The temporary file's name, .{name}.{uuid}.part when unset.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) temporary_name: Option<String>,
+    /// Write under the final name from the first byte.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) in_place: Option<bool>,
+    /// Accept that overwrite with --in-place loses the old content from the first byte.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) allow_truncate: Option<bool>,
+    /// Leave the files after a failed one alone.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) stop_on_error: Option<bool>,
+    /// Make missing directories.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) create_directories: Option<bool>,
+    /// The name at the server, of {base}, {extension}, {date}, {time}, {uuid} and {seq}.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) name_template: Option<String>,
+    /// The zone of dates and times in --name-template, such as Europe/Zurich; local when unset.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) time_zone: Option<String>,
+    /// Permissions to set, as 0644, or keep for those of the file that is overwritten.
+    #[arg(long, value_name = "MODE")]
+    pub(crate) permissions: Option<Permissions>,
+    /// Set the source's modified time.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) preserve_modified: Option<bool>,
+    /// Let the server put the file on its disk before it counts; where it can, when unset.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) fsync: Option<bool>,
+    /// How the result is looked at before it is published.
+    #[arg(long, value_name = "HOW", value_parser = words::<Verify>(Verify::WORDS))]
+    pub(crate) verify: Option<Verify>,
+    /// Compute the SHA-256 on the way.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) checksum: Option<bool>,
+    /// What happens where the target of overwrite is a symbolic link.
+    #[arg(long, value_name = "WHAT", value_parser = words::<TargetSymlinks>(TargetSymlinks::WORDS))]
+    pub(crate) symlinks: Option<TargetSymlinks>,
+}
+
+/// The keys of List.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Which entries")]
+pub(crate) struct ListFlags {
+    /// The directory, unless TARGET says it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) remote_directory: Option<OsString>,
+    /// Which names: * and ? in patterns, several between semicolons, !PATTERN excludes, or
+    /// regex:…
+    #[arg(long, value_name = "PATTERNS")]
+    pub(crate) file_filter: Option<String>,
+    /// At most so many, after filter and sort; 0: all.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_files: Option<usize>,
+    /// In which order; none, the default, shows entries as they come.
+    #[arg(long, value_name = "ORDER", allow_hyphen_values = true,
+        value_parser = words::<Sort>(Sort::WORDS))]
+    pub(crate) sort: Option<Sort>,
+    /// Show names that begin with a dot without being asked for.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) hidden: Option<bool>,
+}

@@ -1,0 +1,422 @@
+//! The configuration file: `[connections.NAME]` and `[operations.NAME]` in TOML.
+//!
+//! Not the precedence of flags: that is the plan's. The whole file is checked whenever it is read,
+//! and every complaint names file, line and remedy, but never the value of a secret.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sansftp_connector::connection::{Connection, PrivateKey, SecretRef};
+use sansftp_connector::operation::{Get, GetAction, List, Operation, Send};
+use sansftp_connector::{Error, Result};
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use crate::keys::keys_of;
+
+/// A configuration file, read and checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    path: PathBuf,
+    connections: BTreeMap<String, Located<Connection>>,
+    operations: BTreeMap<String, Located<Operation>>,
+}
+
+/// Something of the file, and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Located<T> {
+    /// What stands there.
+    pub(crate) value: T,
+    /// The file and the line, for complaints.
+    pub(crate) place: String,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// `configuration`, one line with file, line and remedy.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = fs::read(path).map_err(|error| {
+            Error::configuration(format!(
+                "the configuration file {} cannot be read: {error}",
+                path.display()
+            ))
+            .with_hint("check the path, and that you may read the file")
+        })?;
+        let config = Self::parse(path, &text)?;
+        config.warn_of_open_secrets();
+        Ok(config)
+    }
+
+    fn parse(path: &Path, text: &[u8]) -> Result<Self> {
+        let source = Source::new(path, text)?;
+        let root = DeTable::parse(source.text).map_err(|error| {
+            let hint = "see https://toml.io for how a table, a key and a value are written";
+            source.refuse(error.span(), error.message(), hint)
+        })?;
+        let mut config = Self {
+            path: path.to_owned(),
+            connections: BTreeMap::new(),
+            operations: BTreeMap::new(),
+        };
+        for (key, value) in root.into_inner() {
+            match key.get_ref().as_ref() {
+                "connections" => config.connections = named(&source, value, connection)?,
+                "operations" => config.operations = named(&source, value, operation)?,
+                other => {
+                    return Err(source.unknown(
+                        key.span(),
+                        other,
+                        "",
+                        &["connections", "operations"],
+                    ));
+                }
+            }
+        }
+        Ok(config)
+    }
+
+    /// A connection by its name.
+    ///
+    /// # Errors
+    /// `configuration`: there is none of the name.
+    pub(crate) fn connection(&self, name: &str) -> Result<&Located<Connection>> {
+        self.connections
+            .get(name)
+            .ok_or_else(|| self.missing("connection", name, self.connections.keys()))
+    }
+
+    /// An operation by its name.
+    ///
+    /// # Errors
+    /// `configuration`: there is none of the name.
+    pub(crate) fn operation(&self, name: &str) -> Result<&Located<Operation>> {
+        self.operations
+            .get(name)
+            .ok_or_else(|| self.missing("operation", name, self.operations.keys()))
+    }
+
+    fn missing<'a>(
+        &self,
+        what: &str,
+        name: &str,
+        known: impl Iterator<Item = &'a String>,
+    ) -> Error {
+        let known: Vec<&str> = known.map(String::as_str).collect();
+        let hint = match (nearest(name, &known), known.is_empty()) {
+            (Some(near), _) => format!("did you mean '{near}'?"),
+            (None, true) => format!("add a table [{what}s.{name}] to the file"),
+            (None, false) => format!("there are {}", known.join(", ")),
+        };
+        Error::configuration(format!("{} has no {what} '{name}'", self.path.display()))
+            .with_hint(hint)
+    }
+
+    fn warn_of_open_secrets(&self) {
+        let literal = |connection: &Connection| {
+            let secrets = [&connection.password, &connection.passphrase];
+            let in_key = matches!(
+                connection.private_key,
+                Some(PrivateKey::Text(SecretRef::Literal(_)))
+            );
+            let is_literal =
+                |secret: &Option<SecretRef>| matches!(secret, Some(SecretRef::Literal(_)));
+            in_key || secrets.into_iter().any(is_literal)
+        };
+        let holds = self.connections.values().any(|it| literal(&it.value));
+        let open = fs::metadata(&self.path).is_ok_and(|it| it.permissions().mode() & 0o077 != 0);
+        if holds && open {
+            tracing::warn!(
+                "{} holds a secret and others may read it; chmod 600 it, or keep the secret elsewhere",
+                self.path.display()
+            );
+        }
+    }
+}
+
+/// The text of the file, and where in it something stands.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl<'a> Source<'a> {
+    fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let line = line(bytes, error.valid_up_to());
+            Error::configuration(format!("{}:{line}: this is not UTF-8", path.display()))
+                .with_hint("save the file as UTF-8")
+        })?;
+        Ok(Self { path, text })
+    }
+
+    fn place(&self, span: Option<Range<usize>>) -> String {
+        let offset = span.map_or(0, |span| span.start);
+        let line = line(self.text.as_bytes(), offset);
+        format!("{}:{line}", self.path.display())
+    }
+
+    fn refuse(&self, span: Option<Range<usize>>, message: &str, hint: &str) -> Error {
+        // The parser's words may have several lines.
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        Error::configuration(format!("{}: {message}", self.place(span))).with_hint(hint)
+    }
+
+    fn unknown(&self, span: Range<usize>, key: &str, table: &str, known: &[&str]) -> Error {
+        let hint = nearest(key, known).map_or_else(
+            || format!("the keys here are {}", known.join(", ")),
+            |near| format!("did you mean '{near}'?"),
+        );
+        let table = if table.is_empty() {
+            String::new()
+        } else {
+            format!(" in [{table}]")
+        };
+        self.refuse(Some(span), &format!("unknown key '{key}'{table}"), &hint)
+    }
+}
+
+fn line(text: &[u8], offset: usize) -> usize {
+    let before = &text[..offset.min(text.len())];
+    1 + before.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// One table of a name: its header's place, its name in brackets, its entries.
+struct Entry<'i> {
+    place: Range<usize>,
+    title: String,
+    table: DeTable<'i>,
+}
+
+/// Reads the tables below `[connections]` or `[operations]`.
+fn named<'i, T>(
+    source: &Source<'_>,
+    value: Spanned<DeValue<'i>>,
+    read: impl Fn(&Source<'_>, Entry<'i>) -> Result<T>,
+) -> Result<BTreeMap<String, Located<T>>> {
+    let hint = "write [connections.NAME] or [operations.NAME] and the keys below it";
+    let span = value.span();
+    let DeValue::Table(tables) = value.into_inner() else {
+        return Err(source.refuse(Some(span), "here is a table of named tables expected", hint));
+    };
+    let mut read_so_far = BTreeMap::new();
+    for (name, value) in tables {
+        let place = name.span();
+        let title = name.get_ref().to_string();
+        let DeValue::Table(table) = value.into_inner() else {
+            let message = format!("'{title}' is no table");
+            return Err(source.refuse(Some(place), &message, hint));
+        };
+        if title.is_empty() || title.contains(':') {
+            let message = "a name is not empty and has no colon: a target is NAME:DIRECTORY";
+            return Err(source.refuse(Some(place), message, "choose another name"));
+        }
+        let entry = Entry {
+            place: place.clone(),
+            title: title.clone(),
+            table,
+        };
+        let located = Located {
+            value: read(source, entry)?,
+            place: source.place(Some(place)),
+        };
+        read_so_far.insert(title, located);
+    }
+    Ok(read_so_far)
+}
+
+fn connection(source: &Source<'_>, mut entry: Entry<'_>) -> Result<Connection> {
+    entry.title = format!("connections.{}", entry.title);
+    entry.read(source)
+}
+
+fn operation(source: &Source<'_>, mut entry: Entry<'_>) -> Result<Operation> {
+    entry.title = format!("operations.{}", entry.title);
+    let actions = [GetAction::WORDS, &["send", "list"]].concat();
+    let hint = format!("the actions are {}", actions.join(", "));
+    let Some(action) = entry.table.remove("action") else {
+        let message = format!("[{}] has no action", entry.title);
+        return Err(source.refuse(Some(entry.place), &message, &hint));
+    };
+    let span = action.span();
+    let action = match action.get_ref() {
+        DeValue::String(action) => action.to_string(),
+        _ => String::new(),
+    };
+    match action.as_str() {
+        "send" => entry.read::<Send>(source).map(Operation::Send),
+        "list" => entry.read::<List>(source).map(Operation::List),
+        get => match get.parse() {
+            Ok(action) => {
+                let get = entry.read::<Get>(source)?;
+                Ok(Operation::Get(Get { action, ..get }))
+            }
+            Err(_) => {
+                let message = format!("[{}] has no action that there is", entry.title);
+                Err(source.refuse(Some(span), &message, &hint))
+            }
+        },
+    }
+}
+
+impl<'i> Entry<'i> {
+    /// Reads the table as `T`, whose keys are all that it may have.
+    fn read<T: Deserialize<'i>>(self, source: &Source<'_>) -> Result<T> {
+        let known = keys_of::<T>();
+        let mut places = Vec::new();
+        for (key, value) in &self.table {
+            let name = key.get_ref().as_ref();
+            if !known.contains(&name) {
+                return Err(source.unknown(key.span(), name, &self.title, known));
+            }
+            places.push((name.to_owned(), value.span()));
+        }
+        let table = Spanned::new(self.place.clone(), DeValue::Table(self.table));
+        T::deserialize(ValueDeserializer::from(table)).map_err(|error| {
+            let span = error.span().unwrap_or_else(|| self.place.clone());
+            let key = places
+                .into_iter()
+                .find(|(_, value)| value.start <= span.start && span.end <= value.end)
+                .map(|(key, _)| key);
+            let message = match key.as_deref() {
+                // What the reader says may repeat the value.
+                Some(key @ ("password" | "passphrase" | "private-key")) => {
+                    format!("[{}] {key} is not written as it should be", self.title)
+                }
+                Some(key) => format!("[{}] {key}: {}", self.title, error.message()),
+                None => format!("[{}] {}", self.title, error.message()),
+            };
+            let hint = match key.as_deref() {
+                Some("password" | "passphrase" | "private-key") => {
+                    "write text, { env = \"NAME\" }, { file = \"path\" } or { command = [\"program\"] }"
+                }
+                _ => "write the value as the documentation of this key has it, or leave the key out",
+            };
+            source.refuse(Some(span), &message, hint)
+        })
+    }
+}
+
+/// The known word that was probably meant.
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|&near| (strsim::jaro_winkler(word, near), near))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, near)| near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sansftp_connector::operation::IfExists;
+
+    fn parse(text: &str) -> Result<Config> {
+        Config::parse(Path::new("s.toml"), text.as_bytes())
+    }
+
+    fn refusal(text: &str) -> (String, String) {
+        let error = parse(text).unwrap_err();
+        let hint = error.hint().expect("every refusal has a remedy").to_owned();
+        assert!(!error.message().contains('\n'));
+        (error.message().to_owned(), hint)
+    }
+
+    #[test]
+    fn connections_and_operations_are_found_by_name() {
+        let config = parse(
+            "[connections.partner]\nhost = 'h'\nport = 2222\npassword = { env = 'P' }\n\
+             [operations.put]\naction = 'send'\nif-exists = 'append'\n\
+             [operations.fetch]\naction = 'get-and-move'\nmove-to-directory = 'done'\n",
+        )
+        .unwrap();
+        let partner = config.connection("partner").unwrap();
+        assert_eq!(
+            (partner.value.port, partner.place.as_str()),
+            (2222, "s.toml:1")
+        );
+        let Operation::Send(put) = &config.operation("put").unwrap().value else {
+            panic!("not a send");
+        };
+        assert_eq!(put.if_exists, IfExists::Append);
+        let Operation::Get(fetch) = &config.operation("fetch").unwrap().value else {
+            panic!("not a get");
+        };
+        assert_eq!(fetch.action, GetAction::GetAndMove);
+        let error = config.connection("partnr").unwrap_err();
+        assert_eq!(error.hint(), Some("did you mean 'partner'?"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_its_line_and_the_nearest_one() {
+        let (message, hint) = refusal("[connections.a]\nhost = 'h'\nprivatekey = 'x'\n");
+        assert_eq!(
+            message,
+            "s.toml:3: unknown key 'privatekey' in [connections.a]"
+        );
+        assert_eq!(hint, "did you mean 'private-key'?");
+        let (message, hint) = refusal("\n[operations.a]\naction = 'get'\nfile-fliter = '*'\n");
+        assert_eq!(
+            message,
+            "s.toml:4: unknown key 'file-fliter' in [operations.a]"
+        );
+        assert_eq!(hint, "did you mean 'file-filter'?");
+        let (message, hint) = refusal("[processes.a]\n");
+        assert_eq!(message, "s.toml:1: unknown key 'processes'");
+        assert!(hint.contains("connections, operations"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_its_line_and_key() {
+        let (message, _) = refusal("[connections.a]\nhost = 'h'\nport = 'x'\n");
+        assert!(
+            message.starts_with("s.toml:3: [connections.a] port: "),
+            "{message}"
+        );
+        let (message, _) = refusal("[operations.a]\naction = 'send'\n\nif-exists = 'maybe'\n");
+        assert!(
+            message.starts_with("s.toml:4: [operations.a] if-exists: "),
+            "{message}"
+        );
+        let (message, hint) = refusal("[operations.a]\naction = 'steal'\n");
+        assert!(message.starts_with("s.toml:2: "), "{message}");
+        assert!(hint.contains("get-and-move, send, list"), "{hint}");
+        let (message, _) = refusal("[operations.a]\nfile-filter = '*'\n");
+        assert_eq!(message, "s.toml:1: [operations.a] has no action");
+        let (message, _) = refusal("[connections.a]\nhost = 'h\n");
+        assert!(message.starts_with("s.toml:2: "), "{message}");
+        let (message, _) = refusal("connections = 3\n");
+        assert!(message.starts_with("s.toml:1: "), "{message}");
+        let (message, _) = refusal("[connections.'a:b']\nhost = 'h'\n");
+        assert!(message.contains("colon"), "{message}");
+    }
+
+    #[test]
+    fn a_secret_is_never_repeated() {
+        for text in [
+            "[connections.a]\npassword = 48151623\n",
+            "[connections.a]\npassword = { env = 'A', 48151623 = 'x' }\n",
+            "[connections.a]\npassword = '48151623\n",
+            "[connections.a]\npassphrase = ['48151623']\n",
+        ] {
+            let (message, hint) = refusal(text);
+            assert!(message.starts_with("s.toml:2: "), "{message}");
+            assert!(
+                !message.contains("48151623") && !hint.contains("48151623"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_utf_8_is_told_with_its_line() {
+        let error = Config::parse(Path::new("s.toml"), b"\n\n# \xff\n").unwrap_err();
+        assert_eq!(error.message(), "s.toml:3: this is not UTF-8");
+    }
+}

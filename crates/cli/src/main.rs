@@ -1,0 +1,90 @@
+//! The program `sansftp`: gets files from SFTP servers and sends files to them.
+//!
+//! ```text
+//!   args (what was typed) ─▶ plan (environment, configuration) ─▶ run ─▶ output ─▶ exit code
+//! ```
+//! Not a protocol: everything that is said to a server is said by the connector.
+
+mod args;
+mod ask;
+mod config;
+mod exit;
+mod keys;
+mod logging;
+mod output;
+mod plan;
+mod run;
+mod signals;
+mod target;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Cli, Command};
+use crate::exit::Code;
+
+fn main() -> ExitCode {
+    let code = match Cli::parse().command {
+        Command::Completions { shell } => print(|text| {
+            clap_complete::generate(shell, &mut Cli::command(), "sansftp", text);
+            Ok(())
+        }),
+        Command::Man { command } => manual(command.as_deref()),
+        command => connected(&command),
+    };
+    ExitCode::from(code as u8)
+}
+
+/// Runs what connects. One thread: a session is one stream of bytes, and files have their own.
+fn connected(command: &Command) -> Code {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("the runtime does not start: {error}")),
+    };
+    let code = runtime.block_on(run::run(command));
+    // A question that nobody answered still waits on a thread; the end of the program ends it.
+    runtime.shutdown_background();
+    ask::restore_terminal();
+    code
+}
+
+fn manual(name: Option<&str>) -> Code {
+    let mut program = Cli::command();
+    program.build();
+    let command = match name {
+        None => program,
+        Some(name) => match program.find_subcommand(name) {
+            Some(command) => command.clone(),
+            None => {
+                complain(&format!(
+                    "there is no command {name}\nhint: see sansftp --help"
+                ));
+                return Code::Usage;
+            }
+        },
+    };
+    print(|text| clap_mangen::Man::new(command).render(text))
+}
+
+/// Prints a whole text; whoever stops reading it has had enough.
+fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Code {
+    let mut text = Vec::new();
+    let written = write(&mut text).and_then(|()| io::stdout().write_all(&text));
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("standard output: {error}"))
+        }
+        _ => Code::Done,
+    }
+}
+
+fn complain(words: &str) -> Code {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(io::stderr(), "error: {words}");
+    Code::Failed
+}

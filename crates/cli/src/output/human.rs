@@ -1,0 +1,323 @@
+//! The words and tables for people.
+//!
+//! Nothing is printed here. Names from the other end are escaped: what a terminal would obey, it
+//! does not get.
+
+use indicatif::{BinaryBytes, HumanCount};
+use sansftp_connector::document::{Body, Properties};
+use sansftp_connector::outcome::{AfterAction, Outcome, SkipReason, Status};
+use sansftp_connector::printable;
+use sansftp_connector::sftp::{Details, ServerKey};
+use serde::Deserialize;
+
+use super::{Recorded, Report, Rows, Tally};
+
+/// What an outcome is about: a file at the server, else a local one.
+pub(super) fn subject(properties: &Properties) -> Option<String> {
+    let name = properties
+        .get("filename")
+        .or_else(|| properties.get("source-document"))?;
+    Some(printable(name).into_owned())
+}
+
+/// The line of the table for an outcome; failures are told on standard error instead.
+pub(super) fn row(rows: Rows, outcome: &Outcome, verbose: bool) -> Option<String> {
+    match outcome.status {
+        Status::Failed => None,
+        Status::Skipped(reason) => {
+            let told = verbose || matches!(reason, SkipReason::NameRefused | SkipReason::Stopped);
+            let name = subject(&outcome.properties).unwrap_or_default();
+            told.then(|| format!("{:>10}  {name}  skipped: {}", "-", reason.name()))
+        }
+        Status::Ok => match rows {
+            Rows::Get => Some(transferred(outcome, &got(outcome))),
+            Rows::Send => Some(transferred(outcome, &sent(outcome))),
+            Rows::List => entry(outcome),
+            Rows::None => None,
+        },
+    }
+}
+
+fn transferred(outcome: &Outcome, how: &str) -> String {
+    let properties = &outcome.properties;
+    let size = properties.text("size").and_then(|size| size.parse().ok());
+    let size = size.map_or_else(|| "-".to_owned(), |size| BinaryBytes(size).to_string());
+    let name = subject(properties).unwrap_or_default();
+    format!("{size:>10}  {name}{how}")
+}
+
+fn got(outcome: &Outcome) -> String {
+    let properties = &outcome.properties;
+    let mut how = String::new();
+    if let Some(local) = properties.get("local-file") {
+        how.push_str(&format!(" -> {}", printable(local)));
+    }
+    if properties.get("already-present").is_some() {
+        how.push_str(", already present");
+    }
+    match outcome.after_action {
+        AfterAction::None => {}
+        AfterAction::Deleted => how.push_str(", deleted at the server"),
+        AfterAction::Moved => {
+            let to = properties.get("move-to-directory");
+            let to = to.map(|to| printable(to)).unwrap_or_default();
+            how.push_str(&format!(", moved to {to}"));
+        }
+        AfterAction::Failed => how.push_str(", neither deleted nor moved"),
+    }
+    how
+}
+
+fn sent(outcome: &Outcome) -> String {
+    let properties = &outcome.properties;
+    let published = properties
+        .get("move-to-directory")
+        .or_else(|| properties.get("remote-directory"));
+    published.map_or_else(String::new, |directory| {
+        format!(" -> {}", printable(directory))
+    })
+}
+
+/// What List tells of an entry, as far as a line has room for it.
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(rename = "type")]
+    kind: String,
+    size: Option<u64>,
+    modified: Option<String>,
+    permissions: Option<String>,
+}
+
+fn entry(outcome: &Outcome) -> Option<String> {
+    let body = match &outcome.document.as_ref()?.body {
+        Body::Bytes(body) => body,
+        _ => return None,
+    };
+    let entry: Entry = serde_json::from_slice(body).ok()?;
+    let unknown = || "-".to_owned();
+    let size = entry.size.map_or_else(unknown, |size| size.to_string());
+    let modified = entry.modified.unwrap_or_else(unknown);
+    let name = subject(&outcome.properties)?;
+    let mode = mode(&entry.kind, entry.permissions.as_deref());
+    Some(format!("{mode:<10} {size:>12} {modified:<20} {name}"))
+}
+
+/// Type and permissions as `ls -l` has them.
+fn mode(kind: &str, octal: Option<&str>) -> String {
+    let kind = match kind {
+        "file" => '-',
+        "directory" => 'd',
+        "symlink" => 'l',
+        _ => '?',
+    };
+    let Some(bits) = octal.and_then(|octal| u32::from_str_radix(octal, 8).ok()) else {
+        return kind.to_string();
+    };
+    let mut text = String::from(kind);
+    for (place, letter) in "rwxrwxrwx".chars().enumerate() {
+        let set = bits & (0o400 >> place) != 0;
+        let special = bits & (0o4000 >> (place / 3)) != 0;
+        text.push(match (letter, special, set) {
+            ('x', true, true) if place == 8 => 't',
+            ('x', true, false) if place == 8 => 'T',
+            ('x', true, true) => 's',
+            ('x', true, false) => 'S',
+            (letter, _, true) => letter,
+            (_, _, false) => '-',
+        });
+    }
+    text
+}
+
+/// What was agreed on, a line each.
+pub(super) fn report(report: &Report<'_>) -> String {
+    let Details {
+        server,
+        host,
+        port,
+        user,
+        kex,
+        host_key_algorithm,
+        host_key,
+        fingerprint,
+        cipher_to_server,
+        cipher_to_client,
+        mac_to_server,
+        mac_to_client,
+        strict_kex,
+        extensions,
+        limits,
+        home,
+    } = report.details;
+    let both_ways = |to_server: &str, to_client: &str| {
+        if to_server == to_client {
+            to_server.to_owned()
+        } else {
+            format!("{to_server} to the server, {to_client} to us")
+        }
+    };
+    let mac = |mac: &Option<String>| mac.clone().unwrap_or_else(|| "by the cipher".to_owned());
+    let strict = if *strict_kex { "strict" } else { "not strict" };
+    let kind = host_key.split(' ').next().unwrap_or_default();
+    let mut lines = vec![
+        ("server", server.clone()),
+        ("address", format!("{host} port {port}")),
+        ("user", user.clone()),
+        ("key exchange", format!("{kex}, {strict}")),
+        (
+            "host key",
+            format!("{kind} {fingerprint}, signed with {host_key_algorithm}"),
+        ),
+        ("cipher", both_ways(cipher_to_server, cipher_to_client)),
+        (
+            "integrity",
+            both_ways(&mac(mac_to_server), &mac(mac_to_client)),
+        ),
+        ("extensions", list(extensions)),
+    ];
+    if let Some(limits) = limits {
+        lines.push((
+            "limits",
+            format!(
+                "packet {}, read {}, write {}, open files {}",
+                bound(limits.max_packet),
+                bound(limits.max_read),
+                bound(limits.max_write),
+                bound(limits.max_open_handles)
+            ),
+        ));
+    }
+    lines.push(("home", home.clone()));
+    if let Some(entries) = report.entries {
+        let directory = match report.directory {
+            [] => String::from("the home"),
+            named => printable(named).into_owned(),
+        };
+        lines.push((
+            "listing",
+            format!("{} entries in {directory}", HumanCount(entries)),
+        ));
+    }
+    let lines = lines
+        .into_iter()
+        .map(|(what, value)| format!("{what:<13} {}", printable(value.as_bytes())));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.join(", ")
+}
+
+/// A bound of the server's; 0 is its word for none.
+fn bound(value: u64) -> String {
+    if value == 0 {
+        return "unbounded".to_owned();
+    }
+    HumanCount(value).to_string()
+}
+
+/// A host key before anyone decides on it.
+pub(super) fn key(key: &ServerKey) -> String {
+    format!(
+        "{} {}\n{}",
+        printable(key.kind.as_bytes()),
+        printable(key.fingerprint.as_bytes()),
+        printable(key.line.as_bytes())
+    )
+}
+
+/// What was done about a host key.
+pub(super) fn recorded(key: &ServerKey, recorded: Recorded) -> String {
+    let file = key.file.display();
+    match recorded {
+        Recorded::Known => format!("this key is trusted already, by {file}"),
+        Recorded::New => format!("this key is recorded in {file}"),
+    }
+}
+
+/// What became of everything, in one line.
+pub(super) fn summary(rows: Rows, tally: &Tally, seconds: f64) -> Option<String> {
+    let done = match rows {
+        Rows::Get => "fetched",
+        Rows::Send => "sent",
+        Rows::List | Rows::None => return None,
+    };
+    let mut parts = vec![format!("{} {done}", HumanCount(tally.ok))];
+    if tally.failed > 0 {
+        parts.push(format!("{} failed", HumanCount(tally.failed)));
+    }
+    for (reason, count) in &tally.skipped {
+        parts.push(format!("{} skipped ({reason})", HumanCount(*count)));
+    }
+    let bytes = BinaryBytes(tally.bytes);
+    Some(format!("{}; {bytes} in {seconds:.1} s", parts.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sansftp_connector::document::Document;
+
+    #[test]
+    fn a_name_cannot_steer_the_terminal() {
+        let mut properties = Properties::default();
+        properties.set("filename", &b"a\n\x1b[2J\xff"[..]);
+        properties.set("size", "2048");
+        let outcome = Outcome {
+            properties,
+            ..Outcome::default()
+        };
+        let row = row(Rows::Send, &outcome, false).unwrap();
+        assert_eq!(row, "  2.00 KiB  a\\n\\u{1b}[2J\\xff");
+    }
+
+    #[test]
+    fn a_mode_is_shown_as_ls_shows_it() {
+        assert_eq!(mode("file", Some("0644")), "-rw-r--r--");
+        assert_eq!(mode("directory", Some("1777")), "drwxrwxrwt");
+        assert_eq!(mode("file", Some("4710")), "-rws--x---");
+        assert_eq!(mode("symlink", None), "l");
+    }
+
+    #[test]
+    fn a_listing_line_has_type_size_time_and_name() {
+        let mut properties = Properties::default();
+        properties.set("filename", "a b");
+        let json = r#"{"name":"a b","type":"file","size":12,"modified":"2026-01-01T00:00:00Z","permissions":"0600"}"#;
+        let outcome = Outcome {
+            properties,
+            document: Some(Document::bytes(json)),
+            ..Outcome::default()
+        };
+        assert_eq!(
+            row(Rows::List, &outcome, false).unwrap(),
+            "-rw-------           12 2026-01-01T00:00:00Z a b"
+        );
+    }
+
+    #[test]
+    fn skipped_files_are_told_on_request_and_refused_names_always() {
+        let skipped = |reason| Outcome::skipped(Properties::default(), reason);
+        assert!(row(Rows::Get, &skipped(SkipReason::Filtered), false).is_none());
+        assert!(row(Rows::Get, &skipped(SkipReason::Filtered), true).is_some());
+        assert!(row(Rows::Get, &skipped(SkipReason::NameRefused), false).is_some());
+    }
+
+    #[test]
+    fn the_summary_counts_each_reason() {
+        let tally = Tally {
+            ok: 2,
+            failed: 1,
+            skipped: [("filtered", 3), ("limit", 1)].into(),
+            bytes: 2048,
+        };
+        assert_eq!(
+            summary(Rows::Get, &tally, 0.25).unwrap(),
+            "2 fetched, 1 failed, 3 skipped (filtered), 1 skipped (limit); 2.00 KiB in 0.2 s"
+        );
+        assert!(summary(Rows::List, &tally, 0.25).is_none());
+    }
+}

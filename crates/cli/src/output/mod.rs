@@ -1,0 +1,271 @@
+//! What is told: results on standard output, everything else on standard error.
+//!
+//! Not what is done. People get a progress bar on a terminal and a short table, programs one JSON
+//! object a line; both get the same outcomes.
+
+mod human;
+mod json;
+mod progress;
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use sansftp_connector::outcome::{Outcome, Status};
+use sansftp_connector::progress::Observer;
+use sansftp_connector::sftp::{Details, ServerKey};
+use sansftp_connector::{Error, printable};
+
+pub(crate) use self::progress::Bars;
+use crate::args::OutputArgs;
+use crate::exit::{Code, Verdict};
+
+/// Where everything goes that a command tells.
+#[derive(Debug)]
+pub(crate) struct Output {
+    form: Form,
+    detail: Detail,
+    bars: Bars,
+    verdict: Verdict,
+    tally: Tally,
+    started: Instant,
+    reader: Reader,
+}
+
+/// For whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Human,
+    Json,
+}
+
+/// How much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Detail {
+    /// Errors only.
+    Quiet,
+    Normal,
+    /// Skipped files too.
+    Verbose,
+}
+
+/// Whether anyone takes standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    There,
+    Gone,
+}
+
+/// What an outcome is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// Files fetched.
+    Get,
+    /// Files sent.
+    Send,
+    /// Entries of a directory.
+    List,
+    /// No files and no entries: what matters is told in another way.
+    None,
+}
+
+/// What became of everything, in numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    ok: u64,
+    failed: u64,
+    skipped: BTreeMap<&'static str, u64>,
+    bytes: u64,
+}
+
+/// What was agreed on with a server, and where.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    /// The session.
+    pub(crate) details: &'a Details,
+    /// Entries in the directory that was listed; none when it could not be.
+    pub(crate) entries: Option<u64>,
+    /// That directory, as it was named.
+    pub(crate) directory: &'a [u8],
+}
+
+/// What was done about a host key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// It stood in the file already.
+    Known,
+    /// It stands there now.
+    New,
+}
+
+impl Output {
+    /// As the flags want it. Bars are drawn only for a person at a terminal.
+    pub(crate) fn new(args: &OutputArgs, bars: Bars) -> Self {
+        Self {
+            form: if args.json { Form::Json } else { Form::Human },
+            detail: match (args.quiet, args.verbose) {
+                (true, _) => Detail::Quiet,
+                (false, 0) => Detail::Normal,
+                (false, _) => Detail::Verbose,
+            },
+            bars,
+            verdict: Verdict::default(),
+            tally: Tally::default(),
+            started: Instant::now(),
+            reader: Reader::There,
+        }
+    }
+
+    /// Who is told of progress.
+    pub(crate) fn observer(&self) -> Observer {
+        if self.form == Form::Json || self.detail == Detail::Quiet || !io::stderr().is_terminal() {
+            return Observer::default();
+        }
+        Observer::new(Arc::new(self.bars.watch()))
+    }
+
+    /// Whether standard output was closed: then there is nobody to list for.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.reader == Reader::Gone
+    }
+
+    /// What became of one document, file or entry.
+    pub(crate) fn outcome(&mut self, rows: Rows, outcome: &Outcome) {
+        self.count(rows, outcome);
+        if self.form == Form::Json {
+            self.line(&json::outcome(outcome));
+            return;
+        }
+        let subject = human::subject(&outcome.properties);
+        if let Some(error) = &outcome.error {
+            self.complain("error", subject.as_deref(), error);
+        }
+        if self.detail == Detail::Quiet {
+            return;
+        }
+        for warning in &outcome.warnings {
+            self.complain("warning", subject.as_deref(), warning);
+        }
+        if let Some(row) = human::row(rows, outcome, self.detail == Detail::Verbose) {
+            self.line(&row);
+        }
+    }
+
+    /// The command came to an end before there was anything to tell of.
+    pub(crate) fn failure(&mut self, error: Error) {
+        self.outcome(Rows::None, &Outcome::failed(Default::default(), error));
+    }
+
+    /// A session and what it agreed on.
+    pub(crate) fn report(&mut self, report: &Report<'_>) {
+        if report.entries.is_some() {
+            self.verdict.done();
+            self.tally.ok += 1;
+        }
+        match self.form {
+            Form::Json => self.line(&json::report(report)),
+            Form::Human if self.detail == Detail::Quiet => {}
+            Form::Human => self.line(&human::report(report)),
+        }
+    }
+
+    /// A host key that is shown before anyone decides on it.
+    pub(crate) fn shown_key(&mut self, key: &ServerKey) {
+        if self.form == Form::Human && self.detail > Detail::Quiet {
+            self.line(&human::key(key));
+        }
+    }
+
+    /// What was done about a host key.
+    pub(crate) fn key(&mut self, key: &ServerKey, recorded: Recorded) {
+        self.verdict.done();
+        self.tally.ok += 1;
+        match self.form {
+            Form::Json => self.line(&json::key(key, recorded)),
+            Form::Human if self.detail == Detail::Quiet => {}
+            Form::Human => self.line(&human::recorded(key, recorded)),
+        }
+    }
+
+    /// Ends it with a summary: for a program always, for a person after transfers.
+    pub(crate) fn finish(mut self, rows: Rows) -> Code {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.bars.clear();
+        match self.form {
+            Form::Json => {
+                let summary = json::summary(&self.tally, seconds);
+                self.line(&summary);
+            }
+            Form::Human if self.detail == Detail::Quiet => {}
+            Form::Human => {
+                if let Some(summary) = human::summary(rows, &self.tally, seconds) {
+                    self.line(&summary);
+                }
+            }
+        }
+        self.verdict.code()
+    }
+
+    fn count(&mut self, rows: Rows, outcome: &Outcome) {
+        match outcome.status {
+            Status::Failed => {
+                self.tally.failed += 1;
+                let error = outcome.error.as_ref();
+                self.verdict
+                    .failed(error.expect("a failed outcome says why"));
+            }
+            Status::Skipped(reason) => {
+                *self.tally.skipped.entry(reason.name()).or_default() += 1;
+                return;
+            }
+            Status::Ok => {
+                self.verdict.done();
+                self.tally.ok += 1;
+            }
+        }
+        let moved = matches!(rows, Rows::Get | Rows::Send);
+        if moved && (outcome.delivered || outcome.status == Status::Ok) {
+            let size = outcome.properties.text("size");
+            let size = size.and_then(|size| size.parse().ok()).unwrap_or(0);
+            self.tally.bytes = self.tally.bytes.saturating_add(size);
+        }
+    }
+
+    /// One line for what is wrong, one or more for what to do about it.
+    fn complain(&self, how: &str, subject: Option<&str>, error: &Error) {
+        let mut text = format!("{how} ({}): ", error.class());
+        if let Some(subject) = subject {
+            text.push_str(&format!("{subject}: "));
+        }
+        text.push_str(&printable(error.message().as_bytes()));
+        text.push('\n');
+        for line in error.hint().unwrap_or_default().lines() {
+            text.push_str(&format!("hint: {}\n", printable(line.as_bytes())));
+        }
+        // Without standard error there is nobody left to tell.
+        let _ = self
+            .bars
+            .suspend(|| io::stderr().lock().write_all(text.as_bytes()));
+    }
+
+    fn line(&mut self, text: &str) {
+        if self.reader == Reader::Gone {
+            return;
+        }
+        let written = self.bars.suspend(|| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(text.as_bytes())?;
+            stdout.write_all(b"\n")?;
+            stdout.flush()
+        });
+        if let Err(error) = written {
+            self.reader = Reader::Gone;
+            if error.kind() != ErrorKind::BrokenPipe {
+                let error = Error::local_io("standard output", error);
+                self.verdict.failed(&error);
+                self.complain("error", None, &error);
+            }
+        }
+    }
+}

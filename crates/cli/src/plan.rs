@@ -1,0 +1,408 @@
+//! What is to be done: the command line, the environment and the configuration, resolved.
+//!
+//! Not the doing, and no contact with a server. Precedence, per key: TARGET, then flag, then
+//! environment, then configuration, then default. What cannot be carried out is refused here, with
+//! its remedy.
+
+mod operations;
+#[cfg(test)]
+mod tests;
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use sansftp_connector::connection::{Connection, PrivateKey, SecretRef};
+use sansftp_connector::document::{Document, Properties};
+use sansftp_connector::operation::{List, Operation};
+use sansftp_connector::{Error, Result};
+
+use crate::args::{GetArgs, ListArgs, ReachArgs, SendArgs, SessionArgs, TestArgs, TrustArgs};
+use crate::config::{Config, Located};
+use crate::target::Target;
+
+/// The environment variable that a password is taken from.
+pub(crate) const PASSWORD_VARIABLE: &str = "SANSFTP_PASSWORD";
+
+/// What the environment says, looked at once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    /// `$HOME`.
+    home: Option<PathBuf>,
+    /// `$XDG_CONFIG_HOME`, else `$HOME/.config`.
+    config_home: Option<PathBuf>,
+    /// `$SANSFTP_CONFIG`.
+    config: Option<PathBuf>,
+    /// `./sansftp.toml`, where it is looked for.
+    here: PathBuf,
+    /// Whether `$SANSFTP_PASSWORD` holds one.
+    password: bool,
+}
+
+impl Environment {
+    /// The environment of this process. An empty variable is an unset one.
+    pub(crate) fn of_process() -> Self {
+        let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        let home = set("HOME").map(PathBuf::from);
+        Self {
+            config_home: set("XDG_CONFIG_HOME")
+                .map(PathBuf::from)
+                .or_else(|| home.as_ref().map(|home| home.join(".config"))),
+            home,
+            config: set("SANSFTP_CONFIG").map(PathBuf::from),
+            here: PathBuf::from("sansftp.toml"),
+            password: set(PASSWORD_VARIABLE).is_some(),
+        }
+    }
+
+    /// A path of a configuration, `~` being the home.
+    fn expand(&self, path: &mut PathBuf) {
+        if let (Ok(rest), Some(home)) = (path.strip_prefix("~"), &self.home) {
+            *path = home.join(rest);
+        }
+    }
+}
+
+/// An operation, ready to be run.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// With whom.
+    pub(crate) connection: Connection,
+    /// What.
+    pub(crate) operation: Operation,
+    /// On what.
+    pub(crate) documents: Vec<Document>,
+    /// Where the files of a Get go.
+    pub(crate) into: Option<PathBuf>,
+}
+
+/// A host key to look at.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    /// Whose.
+    pub(crate) connection: Connection,
+    /// Which one is expected.
+    pub(crate) fingerprint: Option<String>,
+}
+
+/// Resolves `sansftp get`.
+///
+/// # Errors
+/// `configuration`, as all of this module.
+pub(crate) fn get(args: &GetArgs, environment: &Environment) -> Result<Step> {
+    let config = Configured::of(&args.reach, environment)?;
+    let (connection, directory) =
+        config.session(&args.target.target, &args.reach, &args.session)?;
+    once(&directory, args.flags.remote_directory.as_ref())?;
+    let (operation, properties) = operations::get(
+        &config,
+        args.target.operation.as_deref(),
+        &args.flags,
+        directory,
+    )?;
+    if !args.into.is_dir() {
+        let into = args.into.display();
+        return Err(
+            Error::configuration(format!("--into {into} is no directory that is there"))
+                .with_hint(format!("make it with mkdir -p '{into}'")),
+        );
+    }
+    Ok(Step {
+        connection,
+        operation,
+        documents: vec![document(properties)],
+        into: Some(args.into.clone()),
+    })
+}
+
+/// Resolves `sansftp send`.
+pub(crate) fn send(args: &SendArgs, environment: &Environment) -> Result<Step> {
+    let config = Configured::of(&args.reach, environment)?;
+    let (connection, directory) =
+        config.session(&args.target.target, &args.reach, &args.session)?;
+    once(&directory, args.flags.remote_directory.as_ref())?;
+    let (operation, mut properties) = operations::send(
+        &config,
+        args.target.operation.as_deref(),
+        &args.flags,
+        directory,
+    )?;
+    if let Some(name) = &args.rename_to {
+        if args.files.len() > 1 {
+            return Err(
+                Error::configuration("--as names one file, and several are sent")
+                    .with_hint("send one file with --as, or use --name-template"),
+            );
+        }
+        if name.as_bytes().trim_ascii().is_empty() {
+            return Err(Error::configuration("--as gives an empty name")
+                .with_hint("leave --as out to send the file under its own name"));
+        }
+        properties.set("filename", name.as_bytes().to_vec());
+    }
+    let documents = args.files.iter().map(|file| Document {
+        properties: properties.clone(),
+        ..Document::file(file)
+    });
+    Ok(Step {
+        connection,
+        operation,
+        documents: documents.collect(),
+        into: None,
+    })
+}
+
+/// Resolves `sansftp list`.
+pub(crate) fn list(args: &ListArgs, environment: &Environment) -> Result<Step> {
+    let config = Configured::of(&args.reach, environment)?;
+    let (connection, directory) =
+        config.session(&args.target.target, &args.reach, &args.session)?;
+    once(&directory, args.flags.remote_directory.as_ref())?;
+    let (operation, properties) = operations::list(
+        &config,
+        args.target.operation.as_deref(),
+        &args.flags,
+        directory,
+    )?;
+    Ok(Step {
+        connection,
+        operation,
+        documents: vec![document(properties)],
+        into: None,
+    })
+}
+
+/// Resolves `sansftp test`: everything in a directory is listed.
+pub(crate) fn test(args: &TestArgs, environment: &Environment) -> Result<Step> {
+    let config = Configured::of(&args.reach, environment)?;
+    let (connection, directory) = config.session(&args.target, &args.reach, &args.session)?;
+    once(&directory, args.remote_directory.as_ref())?;
+    let mut properties = Properties::default();
+    let flag = args.remote_directory.as_ref();
+    if let Some(directory) = directory.or_else(|| flag.map(|flag| flag.as_bytes().to_vec())) {
+        properties.set("remote-directory", directory);
+    }
+    let operation = Operation::List(List {
+        hidden: true,
+        ..List::default()
+    });
+    Ok(Step {
+        connection,
+        operation,
+        documents: vec![document(properties)],
+        into: None,
+    })
+}
+
+/// Resolves `sansftp trust`.
+pub(crate) fn trust(args: &TrustArgs, environment: &Environment) -> Result<Trust> {
+    if let Some(fingerprint) = &args.fingerprint
+        && fingerprint
+            .strip_prefix("SHA256:")
+            .is_none_or(str::is_empty)
+    {
+        return Err(
+            Error::configuration(format!("'{fingerprint}' is no fingerprint"))
+                .with_hint("write it as ssh-keygen -l prints it: SHA256:…"),
+        );
+    }
+    let config = Configured::of(&args.reach, environment)?;
+    let (connection, _) = config.session(&args.target, &args.reach, &SessionArgs::default())?;
+    Ok(Trust {
+        connection,
+        fingerprint: args.fingerprint.clone(),
+    })
+}
+
+fn document(properties: Properties) -> Document {
+    Document {
+        properties,
+        ..Document::empty()
+    }
+}
+
+/// A directory is named once: by TARGET or by the flag.
+fn once(directory: &Option<Vec<u8>>, flag: Option<&OsString>) -> Result<()> {
+    if directory.is_some() && flag.is_some() {
+        return Err(given_twice("a directory", "--remote-directory"));
+    }
+    Ok(())
+}
+
+fn given_twice(what: &str, flag: &str) -> Error {
+    Error::configuration(format!("TARGET names {what}, and so does {flag}"))
+        .with_hint(format!("leave {flag} out, or take it out of TARGET"))
+}
+
+/// The configuration file, as far as anyone wants it.
+struct Configured<'a> {
+    environment: &'a Environment,
+    named: Option<PathBuf>,
+    read: std::cell::OnceCell<Config>,
+}
+
+impl<'a> Configured<'a> {
+    /// A file that is named on the command line is read and checked in any case.
+    fn of(reach: &ReachArgs, environment: &'a Environment) -> Result<Self> {
+        let configured = Self {
+            environment,
+            named: reach.config.clone(),
+            read: std::cell::OnceCell::new(),
+        };
+        if configured.named.is_some() {
+            configured.file()?;
+        }
+        Ok(configured)
+    }
+
+    /// The file; the first of the places that has one.
+    fn file(&self) -> Result<&Config> {
+        if let Some(config) = self.read.get() {
+            return Ok(config);
+        }
+        let config = Config::read(&self.path()?)?;
+        Ok(self.read.get_or_init(|| config))
+    }
+
+    fn path(&self) -> Result<PathBuf> {
+        if let Some(named) = self.named.as_ref().or(self.environment.config.as_ref()) {
+            return Ok(named.clone());
+        }
+        let mut places = vec![self.environment.here.clone()];
+        if let Some(home) = &self.environment.config_home {
+            places.push(home.join("sansftp").join("config.toml"));
+        }
+        if let Some(found) = places.iter().find(|place| place.exists()) {
+            return Ok(found.clone());
+        }
+        let places: Vec<_> = places
+            .iter()
+            .map(|place| place.display().to_string())
+            .collect();
+        Err(Error::configuration(format!(
+            "there is no configuration file: neither --config nor $SANSFTP_CONFIG is given, and there is no {}",
+            places.join(" and no ")
+        ))
+        .with_hint("make one of them, or write the target as sftp://USER@HOST/DIRECTORY"))
+    }
+
+    /// The connection, and the directory that TARGET names.
+    fn session(
+        &self,
+        target: &OsStr,
+        reach: &ReachArgs,
+        session: &SessionArgs,
+    ) -> Result<(Connection, Option<Vec<u8>>)> {
+        let (mut connection, place, directory) = match Target::parse(target)? {
+            Target::Named { name, directory } => {
+                let Located { value, place } = self.file()?.connection(&name)?.clone();
+                (value, Some(place), directory)
+            }
+            Target::Server {
+                user,
+                host,
+                port,
+                directory,
+            } => {
+                if reach.host.is_some() {
+                    return Err(given_twice("a host", "--host"));
+                }
+                if port.is_some() && reach.port.is_some() {
+                    return Err(given_twice("a port", "--port"));
+                }
+                if user.is_some() && session.user.is_some() {
+                    return Err(given_twice("a user", "--user"));
+                }
+                let connection = Connection {
+                    user,
+                    host,
+                    port: port.unwrap_or(Connection::default().port),
+                    ..Connection::default()
+                };
+                (connection, None, directory)
+            }
+        };
+        self.flags(&mut connection, reach, session);
+        self.expand(&mut connection);
+        connection.validate().map_err(|error| at(place, error))?;
+        Ok((connection, directory))
+    }
+
+    fn flags(&self, connection: &mut Connection, reach: &ReachArgs, session: &SessionArgs) {
+        over(&mut connection.host, &reach.host);
+        over(&mut connection.port, &reach.port);
+        over_option(&mut connection.known_hosts_file, &reach.known_hosts_file);
+        over(&mut connection.algorithms, &reach.algorithms);
+        over(&mut connection.connect_timeout, &reach.connect_timeout);
+        over_option(&mut connection.user, &session.user);
+        if let Some(path) = &session.private_key {
+            connection.private_key = Some(PrivateKey::Path(path.clone()));
+            // The configured one is that of the configured key.
+            connection.passphrase = None;
+        }
+        if let Some(path) = &session.passphrase_file {
+            connection.passphrase = Some(SecretRef::File(path.clone()));
+        }
+        if let Some(path) = &session.password_file {
+            connection.password = Some(SecretRef::File(path.clone()));
+        } else if self.environment.password {
+            connection.password = Some(SecretRef::Env(PASSWORD_VARIABLE.to_owned()));
+        }
+        if !session.known_host.is_empty() {
+            connection.known_host.clone_from(&session.known_host);
+        }
+        over(&mut connection.host_key_policy, &session.host_key_policy);
+        over(&mut connection.request_timeout, &session.request_timeout);
+        over(&mut connection.durable_timeout, &session.durable_timeout);
+        over_option(
+            &mut connection.operation_timeout,
+            &session.operation_timeout,
+        );
+        over(&mut connection.keepalive, &session.keepalive);
+        over(&mut connection.retries, &session.retries);
+        over(&mut connection.retry_delay, &session.retry_delay);
+        over(&mut connection.memory, &session.memory);
+        over_option(&mut connection.rekey_limit, &session.rekey_limit);
+    }
+
+    /// The files of secrets; other paths are the connector's to expand.
+    fn expand(&self, connection: &mut Connection) {
+        let secret = |secret: &mut Option<SecretRef>| {
+            if let Some(SecretRef::File(path)) = secret {
+                self.environment.expand(path);
+            }
+        };
+        secret(&mut connection.password);
+        secret(&mut connection.passphrase);
+        if let Some(PrivateKey::Text(SecretRef::File(path))) = &mut connection.private_key {
+            self.environment.expand(path);
+        }
+    }
+}
+
+/// A flag that is given wins.
+fn over<T: Clone>(value: &mut T, flag: &Option<T>) {
+    if let Some(flag) = flag {
+        value.clone_from(flag);
+    }
+}
+
+/// A flag that is given wins over a key that may be unset.
+fn over_option<T: Clone>(value: &mut Option<T>, flag: &Option<T>) {
+    if flag.is_some() {
+        value.clone_from(flag);
+    }
+}
+
+/// The same complaint with the place of what it is about.
+fn at(place: Option<String>, error: Error) -> Error {
+    let Some(place) = place else {
+        return error;
+    };
+    let placed = Error::new(error.class(), format!("{place}: {}", error.message()));
+    match error.hint() {
+        Some(hint) => placed.with_hint(hint),
+        None => placed,
+    }
+}

@@ -1,0 +1,239 @@
+//! The operation of a plan: a configured one or the default, and the flags over it.
+//!
+//! Not the rules of what goes together: those are the connector's, and are asked here.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use sansftp_connector::document::Properties;
+use sansftp_connector::operation::{After, Get, GetAction, List, Operation, Send};
+use sansftp_connector::{Error, Result};
+
+use super::{Configured, at, over, over_option};
+use crate::args::{GetFlags, ListFlags, SendFlags};
+use crate::config::Located;
+
+/// The operation of `sansftp get`, and what its document brings along.
+pub(super) fn get(
+    config: &Configured<'_>,
+    name: Option<&str>,
+    flags: &GetFlags,
+    directory: Option<Vec<u8>>,
+) -> Result<(Operation, Properties)> {
+    let (mut get, place) = match configured(config, name)? {
+        None => (Get::default(), None),
+        Some((Operation::Get(get), place)) => (get, Some(place)),
+        Some((other, place)) => return Err(unfit(name, "get", &other, &place)),
+    };
+    let mut properties = Properties::default();
+    if let Some(action) = flags.action {
+        settle(&mut get, action);
+    }
+    let GetFlags {
+        remote_directory,
+        file_filter,
+        max_files,
+        sort,
+        hidden,
+        symlinks,
+        local_if_exists,
+        checksum,
+        action: _,
+        move_to_directory,
+        force_move,
+        move_collision,
+        create_directories,
+        after,
+        after_failure,
+    } = flags;
+    place_named(
+        &mut get.remote_directory,
+        &mut properties,
+        "remote-directory",
+        remote_directory,
+    );
+    over_option(&mut get.file_filter, file_filter);
+    over(&mut get.max_files, max_files);
+    over(&mut get.sort, sort);
+    over(&mut get.hidden, hidden);
+    over(&mut get.symlinks, symlinks);
+    over(&mut get.local_if_exists, local_if_exists);
+    over(&mut get.checksum, checksum);
+    place_named(
+        &mut get.move_to_directory,
+        &mut properties,
+        "move-to-directory",
+        move_to_directory,
+    );
+    over(&mut get.force_move, force_move);
+    over_option(&mut get.move_collision, move_collision);
+    over(&mut get.create_directories, create_directories);
+    over(&mut get.after, after);
+    over(&mut get.after_failure, after_failure);
+    checked(Operation::Get(get), properties, directory, place)
+}
+
+/// The operation of `sansftp send`, and what its documents bring along.
+pub(super) fn send(
+    config: &Configured<'_>,
+    name: Option<&str>,
+    flags: &SendFlags,
+    directory: Option<Vec<u8>>,
+) -> Result<(Operation, Properties)> {
+    let (mut send, place) = match configured(config, name)? {
+        None => (Send::default(), None),
+        Some((Operation::Send(send), place)) => (send, Some(place)),
+        Some((other, place)) => return Err(unfit(name, "send", &other, &place)),
+    };
+    let mut properties = Properties::default();
+    let SendFlags {
+        remote_directory,
+        if_exists,
+        move_to_directory,
+        force_move,
+        move_collision,
+        staging_directory,
+        temporary_name,
+        in_place,
+        allow_truncate,
+        stop_on_error,
+        create_directories,
+        name_template,
+        time_zone,
+        permissions,
+        preserve_modified,
+        fsync,
+        verify,
+        checksum,
+        symlinks,
+    } = flags;
+    place_named(
+        &mut send.remote_directory,
+        &mut properties,
+        "remote-directory",
+        remote_directory,
+    );
+    over(&mut send.if_exists, if_exists);
+    place_named(
+        &mut send.move_to_directory,
+        &mut properties,
+        "move-to-directory",
+        move_to_directory,
+    );
+    over(&mut send.force_move, force_move);
+    over_option(&mut send.move_collision, move_collision);
+    over_option(&mut send.staging_directory, staging_directory);
+    over_option(&mut send.temporary_name, temporary_name);
+    over(&mut send.in_place, in_place);
+    over(&mut send.allow_truncate, allow_truncate);
+    over(&mut send.stop_on_error, stop_on_error);
+    over(&mut send.create_directories, create_directories);
+    over_option(&mut send.name_template, name_template);
+    over_option(&mut send.time_zone, time_zone);
+    over_option(&mut send.permissions, permissions);
+    over(&mut send.preserve_modified, preserve_modified);
+    over_option(&mut send.fsync, fsync);
+    over(&mut send.verify, verify);
+    over(&mut send.checksum, checksum);
+    over(&mut send.symlinks, symlinks);
+    checked(Operation::Send(send), properties, directory, place)
+}
+
+/// The operation of `sansftp list`, and what its document brings along.
+pub(super) fn list(
+    config: &Configured<'_>,
+    name: Option<&str>,
+    flags: &ListFlags,
+    directory: Option<Vec<u8>>,
+) -> Result<(Operation, Properties)> {
+    let (mut list, place) = match configured(config, name)? {
+        None => (List::default(), None),
+        Some((Operation::List(list), place)) => (list, Some(place)),
+        Some((other, place)) => return Err(unfit(name, "list", &other, &place)),
+    };
+    let mut properties = Properties::default();
+    let ListFlags {
+        remote_directory,
+        file_filter,
+        max_files,
+        sort,
+        hidden,
+    } = flags;
+    place_named(
+        &mut list.remote_directory,
+        &mut properties,
+        "remote-directory",
+        remote_directory,
+    );
+    over_option(&mut list.file_filter, file_filter);
+    over(&mut list.max_files, max_files);
+    over(&mut list.sort, sort);
+    over(&mut list.hidden, hidden);
+    checked(Operation::List(list), properties, directory, place)
+}
+
+fn configured(config: &Configured<'_>, name: Option<&str>) -> Result<Option<(Operation, String)>> {
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    let Located { value, place } = config.file()?.operation(name)?.clone();
+    Ok(Some((value, place)))
+}
+
+/// Another action than the configured one leaves what only that one had a use for.
+fn settle(get: &mut Get, action: GetAction) {
+    get.action = action;
+    if action != GetAction::GetAndMove {
+        get.move_to_directory = None;
+        get.force_move = false;
+        get.move_collision = None;
+        get.create_directories = false;
+    }
+    if action == GetAction::Get {
+        get.after = After::default();
+    }
+}
+
+/// A directory of a flag: into its key when it is text, and over it when it is not.
+fn place_named(
+    key: &mut Option<String>,
+    properties: &mut Properties,
+    name: &str,
+    flag: &Option<OsString>,
+) {
+    let Some(flag) = flag else {
+        return;
+    };
+    match flag.to_str() {
+        Some(text) => *key = Some(text.to_owned()),
+        None => properties.set(name, flag.as_bytes().to_vec()),
+    }
+}
+
+fn checked(
+    operation: Operation,
+    mut properties: Properties,
+    directory: Option<Vec<u8>>,
+    place: Option<String>,
+) -> Result<(Operation, Properties)> {
+    if let Some(directory) = directory {
+        properties.set("remote-directory", directory);
+    }
+    operation
+        .validate(&properties)
+        .map_err(|error| at(place, error))?;
+    Ok((operation, properties))
+}
+
+fn unfit(name: Option<&str>, wanted: &str, found: &Operation, place: &str) -> Error {
+    let found = match found {
+        Operation::Get(_) => "get",
+        Operation::Send(_) => "send",
+        Operation::List(_) => "list",
+    };
+    let name = name.unwrap_or_default();
+    Error::configuration(format!(
+        "{place}: the operation '{name}' is a {found}, not a {wanted}"
+    ))
+    .with_hint(format!("use sansftp {found}, or name another operation"))
+}

@@ -1,0 +1,112 @@
+//! The commands, one file each: a plan is made, carried out, and told.
+//!
+//! Not the protocol and not the rules of an operation: those are the connector's.
+
+mod test;
+mod transfer;
+mod trust;
+
+use std::sync::Arc;
+
+use sansftp_connector::connection::Connection;
+use sansftp_connector::sftp::SftpConnect;
+use sansftp_connector::{Class, Error, Result};
+
+use crate::args::Command;
+use crate::exit::Code;
+use crate::output::{Bars, Output, Rows};
+use crate::plan::{self, Environment};
+use crate::signals::Signals;
+use crate::{ask, logging};
+
+/// Why a command has come to its end early.
+enum Ended {
+    /// It cannot be carried out.
+    Failed(Error),
+    /// A signal asked for it.
+    Signal(Code),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Carries out a command that connects.
+pub(crate) async fn run(command: &Command) -> Code {
+    let args = match command {
+        Command::Get(args) => &args.output,
+        Command::Send(args) => &args.output,
+        Command::List(args) => &args.output,
+        Command::Test(args) => &args.output,
+        Command::Trust(args) => &args.output,
+        Command::Completions { .. } | Command::Man { .. } => return Code::Done,
+    };
+    let bars = Bars::default();
+    logging::start(args, bars.clone());
+    let mut output = Output::new(args, bars);
+    let rows = match command {
+        Command::Get(_) => Rows::Get,
+        Command::Send(_) => Rows::Send,
+        Command::List(_) => Rows::List,
+        _ => Rows::None,
+    };
+    let ended = carry_out(command, rows, &mut output).await;
+    let ended = match ended {
+        Err(Ended::Failed(error)) => {
+            output.failure(error);
+            None
+        }
+        Err(Ended::Signal(code)) => Some(code),
+        Ok(()) => None,
+    };
+    let code = output.finish(rows);
+    ended.unwrap_or(code)
+}
+
+async fn carry_out(command: &Command, rows: Rows, output: &mut Output) -> Result<(), Ended> {
+    let mut signals =
+        Signals::catch().map_err(|error| Error::local_io("signals cannot be caught", error))?;
+    let environment = Environment::of_process();
+    match command {
+        Command::Get(args) => {
+            transfer::run(plan::get(args, &environment)?, rows, output, &mut signals).await
+        }
+        Command::Send(args) => {
+            transfer::run(plan::send(args, &environment)?, rows, output, &mut signals).await
+        }
+        Command::List(args) => {
+            transfer::run(plan::list(args, &environment)?, rows, output, &mut signals).await
+        }
+        Command::Test(args) => {
+            test::run(plan::test(args, &environment)?, output, &mut signals).await
+        }
+        Command::Trust(args) => {
+            trust::run(plan::trust(args, &environment)?, output, &mut signals).await
+        }
+        Command::Completions { .. } | Command::Man { .. } => Ok(()),
+    }
+}
+
+/// Reads keys, secrets and known hosts, on a thread of its own: a secret's command may take long,
+/// and a person may be asked.
+async fn prepare(connection: &Connection, signals: &mut Signals) -> Result<SftpConnect, Ended> {
+    let connection = Arc::new(connection.clone());
+    let reading =
+        tokio::task::spawn_blocking(move || SftpConnect::prepare(&connection, ask::person()));
+    tokio::select! {
+        prepared = reading => match prepared {
+            Ok(prepared) => Ok(prepared?),
+            Err(_) => Err(unfinished().into()),
+        },
+        code = signals.next() => Err(Ended::Signal(code)),
+    }
+}
+
+fn unfinished() -> Error {
+    Error::new(
+        Class::Failure,
+        "reading keys and secrets did not come to an end; this is a fault of this program",
+    )
+}
