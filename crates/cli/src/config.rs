@@ -302,14 +302,18 @@ impl<'i> Entry<'i> {
     }
 }
 
-/// The known word that was probably meant.
+/// The known word that was probably meant: the likeliest, or one that has the word in it.
 fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
+    let likely = known
         .iter()
         .map(|&near| (strsim::jaro_winkler(word, near), near))
-        .filter(|(likeness, _)| *likeness > 0.8)
+        .filter(|(likeness, _)| *likeness > 0.88)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, near)| near)
+        .map(|(_, near)| near);
+    let part = known
+        .iter()
+        .find(|near| word.len() > 2 && near.contains(word));
+    likely.or_else(|| part.copied())
 }
 
 #[cfg(test)]
@@ -412,6 +416,14 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn the_nearest_word_is_likely_or_none() {
+        let known = ["after", "file-filter", "max-files"];
+        assert_eq!(nearest("filter", &known), Some("file-filter"));
+        assert_eq!(nearest("afte", &known), Some("after"));
+        assert_eq!(nearest("journal", &known), None);
     }
 
     #[test]

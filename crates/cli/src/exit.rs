@@ -115,13 +115,13 @@ mod tests {
 
     #[test]
     fn what_failed_beside_something_done_failed_after_authentication() {
-        let refused = Error::new(Class::Authentication, "x").before_session();
+        let refused = || Error::new(Class::Authentication, "x").before_session();
         let missing = Error::new(Class::LocalIo, "x");
         let senseless = Error::configuration("x");
         assert_eq!(verdict(true, &[]), Code::Done);
         assert_eq!(verdict(false, &[]), Code::Done);
-        assert_eq!(verdict(true, &[refused.clone()]), Code::Failed);
-        assert_eq!(verdict(false, &[missing.clone(), refused]), Code::Refused);
+        assert_eq!(verdict(true, &[refused()]), Code::Failed);
+        assert_eq!(verdict(false, &[missing.clone(), refused()]), Code::Refused);
         assert_eq!(verdict(false, &[senseless.clone(), missing]), Code::Failed);
         assert_eq!(verdict(false, &[senseless]), Code::Usage);
     }

@@ -25,6 +25,9 @@ use crate::target::Target;
 /// The environment variable that a password is taken from.
 pub(crate) const PASSWORD_VARIABLE: &str = "SANSFTP_PASSWORD";
 
+/// SSH's (RFC 4253 §4.1).
+const DEFAULT_PORT: u16 = 22;
+
 /// What the environment says, looked at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
@@ -317,7 +320,7 @@ impl<'a> Configured<'a> {
                 let connection = Connection {
                     user,
                     host,
-                    port: port.unwrap_or(Connection::default().port),
+                    port: port.unwrap_or(DEFAULT_PORT),
                     ..Connection::default()
                 };
                 (connection, None, directory)

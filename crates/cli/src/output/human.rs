@@ -89,9 +89,8 @@ struct Entry {
 }
 
 fn entry(outcome: &Outcome) -> Option<String> {
-    let body = match &outcome.document.as_ref()?.body {
-        Body::Bytes(body) => body,
-        _ => return None,
+    let Body::Bytes(body) = &outcome.document.as_ref()?.body else {
+        return None;
     };
     let entry: Entry = serde_json::from_slice(body).ok()?;
     let unknown = || "-".to_owned();

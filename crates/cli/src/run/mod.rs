@@ -2,6 +2,7 @@
 //!
 //! Not the protocol and not the rules of an operation: those are the connector's.
 
+mod session;
 mod test;
 mod transfer;
 mod trust;
@@ -12,6 +13,7 @@ use sansftp_connector::connection::Connection;
 use sansftp_connector::sftp::SftpConnect;
 use sansftp_connector::{Class, Error, Result};
 
+use self::session::Noting;
 use crate::args::Command;
 use crate::exit::Code;
 use crate::output::{Bars, Output, Rows};
@@ -91,13 +93,13 @@ async fn carry_out(command: &Command, rows: Rows, output: &mut Output) -> Result
 
 /// Reads keys, secrets and known hosts, on a thread of its own: a secret's command may take long,
 /// and a person may be asked.
-async fn prepare(connection: &Connection, signals: &mut Signals) -> Result<SftpConnect, Ended> {
+async fn prepare(connection: &Connection, signals: &mut Signals) -> Result<Noting, Ended> {
     let connection = Arc::new(connection.clone());
     let reading =
         tokio::task::spawn_blocking(move || SftpConnect::prepare(&connection, ask::person()));
     tokio::select! {
         prepared = reading => match prepared {
-            Ok(prepared) => Ok(prepared?),
+            Ok(prepared) => Ok(Noting::new(prepared?)),
             Err(_) => Err(unfinished().into()),
         },
         code = signals.next() => Err(Ended::Signal(code)),

@@ -2,12 +2,8 @@
 //!
 //! Nothing is fetched, sent or changed.
 
-use std::sync::{Arc, Mutex};
-
+use sansftp_connector::Connector;
 use sansftp_connector::outcome::Status;
-use sansftp_connector::remote::Connect;
-use sansftp_connector::sftp::{Details, SftpConnect, SftpRemote};
-use sansftp_connector::{Connector, Result};
 
 use super::transfer::{Wanted, drive};
 use super::{Ended, prepare};
@@ -15,37 +11,14 @@ use crate::output::{Output, Report, Rows};
 use crate::plan::Step;
 use crate::signals::Signals;
 
-/// Connects as the other does, and notes what was agreed on.
-struct Noting {
-    connect: SftpConnect,
-    details: Arc<Mutex<Option<Details>>>,
-}
-
-impl Connect for Noting {
-    type Remote = SftpRemote;
-
-    async fn connect(&self) -> Result<SftpRemote> {
-        let remote = self.connect.connect().await?;
-        let details = remote.details();
-        *self
-            .details
-            .lock()
-            .expect("nobody panics while noting details") = Some(details);
-        Ok(remote)
-    }
-}
-
 /// Runs the listing and tells of the session.
 pub(super) async fn run(
     step: Step,
     output: &mut Output,
     signals: &mut Signals,
 ) -> Result<(), Ended> {
-    let details = Arc::default();
-    let connect = Noting {
-        connect: prepare(&step.connection, signals).await?,
-        details: Arc::clone(&details),
-    };
+    let connect = prepare(&step.connection, signals).await?;
+    let noted = connect.noted();
     let brought = step.documents.first();
     let directory = brought
         .and_then(|document| document.properties.get("remote-directory").cloned())
@@ -71,11 +44,7 @@ pub(super) async fn run(
         },
     )
     .await;
-    let details = details
-        .lock()
-        .expect("nobody panics while noting details")
-        .take();
-    if let Some(details) = &details {
+    if let Some(details) = &noted.take() {
         output.report(&Report {
             details,
             entries: (!failed).then_some(entries),

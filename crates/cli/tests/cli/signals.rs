@@ -1,0 +1,93 @@
+//! SIGINT and SIGTERM: the file in hand is given back, and nothing is left behind.
+
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use sansftp_testkit::faultproxy::{Direction, Fault, FaultProxy, Plan};
+
+use crate::support::Scene;
+
+/// Waits for something to happen at either side.
+fn until(what: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !what() {
+        assert!(Instant::now() < end, "it did not come to that");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn signalled(scene: &Scene, child: Child, signal: Signal, code: i32) {
+    let id = i32::try_from(child.id()).unwrap();
+    kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    let ran = scene.finished(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(code), "{ran:?}");
+}
+
+/// A way to the server that is slow from some byte on, so that there is a file in hand.
+fn slow(scene: &Scene, direction: Direction) -> FaultProxy {
+    let slowly = Plan::one(direction, 256 << 10, Fault::Fragment(512));
+    FaultProxy::start(scene.sshd.addr(), slowly)
+}
+
+fn start(scene: &Scene, words: &[&str]) -> Child {
+    let line = scene.sshd.known_hosts_line();
+    let (_, bare) = line.split_once(' ').unwrap();
+    let mut program = scene.program();
+    program
+        .args(words)
+        .args(["--known-host", bare])
+        .args(scene.trusted());
+    program.stdout(Stdio::piped()).stderr(Stdio::piped());
+    program.spawn().unwrap()
+}
+
+#[test]
+fn a_fetch_that_is_interrupted_leaves_no_temporary_file_and_the_source() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let scene = Scene::start();
+        scene.sshd.write("out/large", vec![1; 64 << 20]);
+        let proxy = slow(&scene, Direction::ToClient);
+        let target = scene.target_at(proxy.port(), "out");
+        let words = [
+            "get",
+            &target,
+            "--into",
+            "inbox",
+            "--action",
+            "get-and-delete",
+        ];
+        let child = start(&scene, &words);
+        until(|| !scene.inbox().is_empty());
+        signalled(&scene, child, signal, code);
+        assert!(scene.inbox().is_empty());
+        assert_eq!(scene.remote().len(), 1, "the source is gone");
+    }
+}
+
+#[test]
+fn a_sending_that_is_interrupted_leaves_no_temporary_file_at_the_server() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let scene = Scene::start();
+        scene.write("large", vec![1; 64 << 20]);
+        let proxy = slow(&scene, Direction::ToServer);
+        let target = scene.target_at(proxy.port(), "");
+        let child = start(&scene, &["send", &target, "large"]);
+        until(|| !scene.remote().is_empty());
+        signalled(&scene, child, signal, code);
+        assert!(scene.remote().is_empty());
+    }
+}
+
+#[test]
+fn waiting_for_a_server_is_interrupted_at_once() {
+    let scene = Scene::start();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = scene.target_at(silent.local_addr().unwrap().port(), "");
+    let child = start(&scene, &["list", &target]);
+    let (_stream, _) = silent.accept().unwrap();
+    let begun = Instant::now();
+    signalled(&scene, child, Signal::TERM, 143);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
