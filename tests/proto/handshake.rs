@@ -486,11 +486,11 @@ fn the_host_key_may_not_change_at_a_re_exchange() {
     let mut peer = Peer::of_null_client();
     peer.handshakes(&Proposal::default());
     let key = peer.end.host_key().cloned();
-    assert_eq!(key.as_ref(), Some(NullKey::new("host key").public_key()));
+    assert_eq!(key.as_ref(), Some(NullKey::named("host key").public_key()));
     peer.offers(&Proposal::default());
     peer.hears_offer();
     let start = peer.expects::<KexStart<'_>>();
-    let (reply, _) = peer.replies_with(&NullKey::new("host kex"), &start);
+    let (reply, _) = peer.replies_with(&NullKey::named("host kex"), &start);
     peer.sends_payload(&reply);
     assert_eq!(
         peer.end.error(),

@@ -1,9 +1,13 @@
 //! The core as a whole, without sockets: two connections opposite each other, or one opposite a scripted peer. What is
 //! inside one module is tested beside it.
 
+mod fuzz_bodies;
 mod handshake;
 mod load;
 mod matrix;
 mod pair;
 mod pair_policy;
+mod recordings;
+mod scripts;
+mod sftp;
 mod timers;

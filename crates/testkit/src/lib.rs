@@ -3,10 +3,14 @@
 //! Everything here may panic with a sentence: the caller is a test, a fuzz target or a benchmark.
 
 pub mod faultproxy;
+pub mod fuzz;
 pub mod link;
+pub mod memfs;
 pub mod null;
 pub mod pair;
 pub mod peer;
+pub mod recording;
 pub mod seeds;
+pub mod session;
 pub mod sshd;
 pub mod suite;

@@ -418,7 +418,7 @@ pub struct NullKey(PublicKey);
 
 impl NullKey {
     /// The key of this name; keys of different names differ.
-    pub fn new(name: &str) -> Arc<dyn SigningKey> {
+    pub fn named(name: &str) -> Arc<dyn SigningKey> {
         let mut blob = bytes::BytesMut::new();
         KEY_KIND.write(&mut blob);
         name.write(&mut blob);
@@ -456,6 +456,9 @@ struct Keys;
 
 impl KeyLoader for Keys {
     fn load(&self, key: &PrivateKey) -> Result<Arc<dyn SigningKey>, CryptoError> {
-        Ok(NullKey::new(&format!("{:?}", key.public_key().as_bytes())))
+        Ok(NullKey::named(&format!(
+            "{:?}",
+            key.public_key().as_bytes()
+        )))
     }
 }

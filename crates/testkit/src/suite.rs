@@ -30,7 +30,7 @@ impl Suite {
     /// A key that `number` stands for; another for another number.
     pub fn key(self, number: u8) -> Arc<dyn SigningKey> {
         if self == Self::Null {
-            return NullKey::new(&format!("key {number}"));
+            return NullKey::named(&format!("key {number}"));
         }
         let key = sansftp_crypto::generate_ed25519(&SeededRandom::new([number; 32]))
             .expect("a seed has enough bytes for a key");

@@ -204,7 +204,7 @@ impl<R: Role> Peer<R> {
 impl Peer<Client> {
     /// The server's answer to the client's share, not sent yet, and the keys that follow.
     pub fn replies_to(&mut self, start: &Said) -> (Vec<u8>, Keys) {
-        self.replies_with(&NullKey::new("host key"), start)
+        self.replies_with(&NullKey::named("host key"), start)
     }
 
     /// As [`replies_to`](Self::replies_to), proved by another host key.

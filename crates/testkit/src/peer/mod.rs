@@ -95,7 +95,7 @@ impl Peer<Server> {
 
     /// A client opposite a server with the null provider.
     pub fn of_null_server() -> Self {
-        let keys = vec![null::NullKey::new("host key")];
+        let keys = vec![null::NullKey::named("host key")];
         Self::of_server(Config::server(null::provider(2), keys))
     }
 }
@@ -237,6 +237,12 @@ impl<R: Role> Peer<R> {
                 None => panic!("no {} came; {:?}", M::NAME, self.end.error()),
             }
         }
+    }
+
+    /// All that the end has said and nobody has heard, as it stands on the wire.
+    pub fn take_raw(&mut self) -> BytesMut {
+        self.pump();
+        self.from_end.split()
     }
 
     /// The end says nothing more for now.
