@@ -209,6 +209,8 @@ impl Directory {
         for number in 0..MAX_TRIES {
             let name = names::numbered(&complete.name, number);
             if self.holds_same(&name, &complete)? {
+                // Whoever wrote it may not have waited for the disk.
+                rustix::fs::fsync(&*self.handle)?;
                 return Ok((name, true));
             }
             match if_exists {
@@ -254,7 +256,11 @@ impl Directory {
             flags,
             Mode::empty(),
         )?;
-        same_content(there, File::from(mine))
+        let same = same_content(&there, &File::from(mine))?;
+        if same {
+            there.sync_all()?;
+        }
+        Ok(same)
     }
 
     fn failed(&self, what: &str, name: &[u8], error: io::Error) -> Error {
@@ -432,18 +438,14 @@ fn rename_to_free(directory: &OwnedFd, from: &[u8], to: &[u8]) -> rustix::io::Re
     }
 }
 
-fn same_content(mut left: File, mut right: File) -> io::Result<bool> {
+fn same_content(left: &File, right: &File) -> io::Result<bool> {
     let mut one = Vec::with_capacity(BATCH);
     let mut other = Vec::with_capacity(BATCH);
     loop {
         one.clear();
         other.clear();
-        Read::by_ref(&mut left)
-            .take(BATCH as u64)
-            .read_to_end(&mut one)?;
-        Read::by_ref(&mut right)
-            .take(BATCH as u64)
-            .read_to_end(&mut other)?;
+        left.take(BATCH as u64).read_to_end(&mut one)?;
+        right.take(BATCH as u64).read_to_end(&mut other)?;
         if one != other {
             return Ok(false);
         }

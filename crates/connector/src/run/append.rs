@@ -24,7 +24,7 @@ pub(super) struct Append {
     start: Option<u64>,
     /// The file is ours: there was none.
     pub(super) created: bool,
-    written: Written,
+    pub(super) written: Written,
 }
 
 /// What an append came to.
@@ -75,6 +75,7 @@ impl Append {
                 first = (!block.is_empty()).then_some(block);
             }
             compare_tail(&target, start + at, &tail).await?;
+            self.written.told += at;
             target.observer.tell(|progress| progress.advanced(at));
             if let Some(first) = first {
                 reading = reading.after(first);

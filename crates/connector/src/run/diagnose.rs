@@ -154,6 +154,12 @@ async fn cause<R: Remote>(
                 return Ok(Some(Error::new(Class::NotFound, message)));
             }
             Seen::There(there)
+                if there.kind == FileKind::File && matches!(doing, Doing::Listing(_)) =>
+            {
+                let message = format!("{doing}: {used} is a file, not a directory ({error})");
+                return Ok(Some(Error::new(Class::Failure, message)));
+            }
+            Seen::There(there)
                 if there.kind == FileKind::Directory && !matches!(doing, Doing::Listing(_)) =>
             {
                 let message = format!("{doing}: {used} is a directory ({error})");

@@ -123,6 +123,11 @@ pub(super) async fn run<C: Connect>(
         .observer
         .tell(|progress| progress.expected(files, bytes));
     for entry in entries {
+        let stopped = fetcher.step.session.stop().check().is_err();
+        if stopped && fetcher.well == AllWell::No {
+            // The file in hand was told to be stopped; those after it were never begun.
+            break;
+        }
         fetcher.take(entry).await;
     }
     Ok(fetcher.well)
@@ -151,7 +156,7 @@ impl<C: Connect> Fetcher<'_, C> {
             .unless(async { listing.batch().await.map_err(|error| plain(doing, error)) })
             .await
             .map_err(|error| {
-                if streamed {
+                if streamed && is_loss(&error) {
                     no_second_listing(error)
                 } else {
                     error
@@ -180,10 +185,8 @@ impl<C: Connect> Fetcher<'_, C> {
     }
 
     fn tracked(&self, entry: &Entry) -> Properties {
-        let mut own = tracked(entry, &self.directory);
         let connection = self.step.session.connection();
-        own.set("host", connection.host.clone());
-        own.set("port", connection.port.to_string());
+        let mut own = tracked(entry, &self.directory, connection);
         if let Some(target) = &self.target {
             own.set("move-to-directory", target.as_bytes().to_vec());
         }
@@ -416,9 +419,11 @@ impl<C: Connect> Fetcher<'_, C> {
             delivery: Some(delivery),
         };
         *handed_over = true;
-        if receiver.send(document).await.is_err() {
-            return Err(nobody_receives());
-        }
+        let handing_over = async {
+            let handed_over = receiver.send(document).await;
+            handed_over.map_err(|_| nobody_receives())
+        };
+        self.step.session.stop().unless(handing_over).await?;
         Ok(Sink::Receiver {
             pieces,
             failure,

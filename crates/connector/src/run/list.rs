@@ -11,6 +11,7 @@ use super::places::remote_directory;
 use super::selection::{Offered, Selection};
 use super::session::is_loss;
 use super::{AllWell, Step};
+use crate::connection::Connection;
 use crate::document::{Document, Properties};
 use crate::error::{Error, Result};
 use crate::operation::List;
@@ -65,7 +66,8 @@ async fn listing<C: Connect>(
 ) -> Result<()> {
     let stop = step.session.stop().clone();
     let directory = step.session.resolve(named).await?;
-    let mut selection = Selection::of_list(list, step.session.connection().memory)?;
+    let connection = step.session.connection().clone();
+    let mut selection = Selection::of_list(list, connection.memory)?;
     let mut listing = open(step.session.remote(), &directory).await?;
     let doing = Doing::Listing(&directory);
     while let Some(batch) = stop
@@ -75,13 +77,15 @@ async fn listing<C: Connect>(
         for entry in batch {
             if let Offered::Take(entry) = selection.offer(entry)? {
                 *told += 1;
-                step.emit(outcome(&entry, &directory, properties)).await;
+                step.emit(outcome(&entry, &directory, properties, &connection))
+                    .await;
             }
         }
     }
     for entry in selection.finish() {
         *told += 1;
-        step.emit(outcome(&entry, &directory, properties)).await;
+        step.emit(outcome(&entry, &directory, properties, &connection))
+            .await;
     }
     Ok(())
 }
@@ -94,8 +98,13 @@ pub(super) async fn open<R: Remote>(remote: &R, directory: &RemotePath) -> Resul
     }
 }
 
-fn outcome(entry: &Entry, directory: &RemotePath, properties: &Properties) -> Outcome {
-    let mut own = tracked(entry, directory);
+fn outcome(
+    entry: &Entry,
+    directory: &RemotePath,
+    properties: &Properties,
+    connection: &Connection,
+) -> Outcome {
+    let mut own = tracked(entry, directory, connection);
     own.merge(properties);
     let body = match body(entry, directory) {
         Ok(body) => body,
@@ -134,8 +143,14 @@ fn body(entry: &Entry, directory: &RemotePath) -> Result<Vec<u8>> {
 }
 
 /// The tracked properties that a listing tells of a file.
-pub(super) fn tracked(entry: &Entry, directory: &RemotePath) -> Properties {
+pub(super) fn tracked(
+    entry: &Entry,
+    directory: &RemotePath,
+    connection: &Connection,
+) -> Properties {
     let mut properties = Properties::default();
+    properties.set("host", connection.host.clone());
+    properties.set("port", connection.port.to_string());
     properties.set("filename", entry.name.clone());
     properties.set("remote-directory", directory.as_bytes().to_vec());
     track_attrs(&mut properties, &entry.attrs);

@@ -14,6 +14,7 @@ mod claim;
 pub(crate) mod compare;
 mod diagnose;
 mod get;
+mod leftovers;
 mod list;
 mod moving;
 mod places;

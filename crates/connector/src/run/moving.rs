@@ -160,7 +160,9 @@ impl Mover {
     ) -> Result<Option<Moved>> {
         let identity = self.identity.expect("only what was begun is reconciled");
         match (source, target) {
-            (None, Some(target)) if target.size == identity.size => {}
+            (None, Some(target))
+                if target.same_version(&identity)
+                    || (self.copied && target.size == identity.size) => {}
             (None, _) => {
                 return Err(Error::new(
                     Class::Integrity,
@@ -537,7 +539,7 @@ impl Mover {
 
     fn is_it(&self, there: &Attrs) -> bool {
         self.identity
-            .is_some_and(|identity| identity.size == there.size)
+            .is_some_and(|identity| identity.same_version(there))
     }
 
     fn did_nothing(&self) -> Error {

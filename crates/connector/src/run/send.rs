@@ -15,6 +15,7 @@ use super::claim::{Candidates, Claim, Numbering};
 use super::compare::{copy_through, same_content};
 use super::diagnose::{Doing, exists, explain, look, plain, remove_if_there};
 use super::get::{hex, track_move};
+use super::leftovers::{Leftovers, released};
 use super::moving::{Across, Mover};
 use super::places::{Missing, ensure, move_to_directory, refuse_same, remote_directory};
 use super::session::is_loss;
@@ -28,7 +29,7 @@ use crate::operation::{
 };
 use crate::outcome::{Outcome, Status};
 use crate::path::{RemotePath, printable};
-use crate::remote::{Connect, FileKind, Remote, SetAttrs, WriteMode};
+use crate::remote::{Attrs, Connect, FileKind, Remote, SetAttrs, WriteMode};
 
 /// One document on its way.
 struct Sending<'a> {
@@ -38,20 +39,14 @@ struct Sending<'a> {
     named: Named,
     places: Option<Places>,
     stage: Stage,
-    /// The mode of the file that is overwritten.
-    kept_mode: Option<u32>,
-    /// The temporary file, from before it is made until it has its name.
-    temporary: Option<RemotePath>,
-    /// Files of ours that are to go, whatever happens.
-    spent: Vec<RemotePath>,
-    /// A new file under its final name that is not complete.
-    incomplete: Option<RemotePath>,
-    /// A name that was being created when the connection was lost: nobody knows whose it is.
-    unclear: Option<RemotePath>,
+    /// The file that is overwritten, if there is one.
+    replaced: Option<Attrs>,
+    ours: Leftovers,
     candidates: Option<Candidates>,
     claim: Option<Claim>,
     mover: Option<Mover>,
     append: Append,
+    written: Written,
     /// Where the file stands under its final name.
     published: Option<RemotePath>,
     size: u64,
@@ -144,15 +139,13 @@ async fn send_one<C: Connect>(
         named,
         places: None,
         stage: Stage::Check,
-        kept_mode: None,
-        temporary: None,
-        spent: Vec::new(),
-        incomplete: None,
-        unclear: None,
+        replaced: None,
+        ours: Leftovers::default(),
         candidates: None,
         claim: None,
         mover: None,
         append: Append::default(),
+        written: Written::default(),
         published: None,
         size: 0,
     };
@@ -195,6 +188,11 @@ impl Sending<'_> {
                 Ok(()) => break,
                 Err(error) => error,
             };
+            if self.stage == Stage::Upload {
+                let told = self.written.told + self.append.written.told;
+                (self.written.told, self.append.written.told) = (0, 0);
+                step.observer.tell(|progress| progress.restarted(told));
+            }
             if is_loss(&error) && !self.can_go_on() {
                 return Err(self.cleaned_up(step, error).await);
             }
@@ -210,12 +208,7 @@ impl Sending<'_> {
         outcome
             .properties
             .set("filename", Bytes::copy_from_slice(published.name()));
-        for spent in std::mem::take(&mut self.spent) {
-            if let Err(error) = remove_if_there(step.session.remote(), &spent).await {
-                let left = format_args!("{spent} is left there").to_string();
-                outcome.warnings.push(error.with_note(left));
-            }
-        }
+        self.ours.cleared(step.session.remote(), outcome).await;
         Ok(())
     }
 
@@ -323,7 +316,7 @@ impl Sending<'_> {
                     self.follow(remote, &path, exists(&path, &there)).await?;
                 }
                 there => {
-                    self.kept_mode = there.and_then(|there| there.permissions);
+                    self.replaced = there;
                     self.published = Some(path);
                 }
             },
@@ -343,9 +336,7 @@ impl Sending<'_> {
         }
         let looked = |error| plain(Doing::Looking(link), error);
         let real = remote.realpath(link).await.map_err(looked)?;
-        self.kept_mode = look(remote, &real)
-            .await?
-            .and_then(|there| there.permissions);
+        self.replaced = look(remote, &real).await?;
         self.published = Some(real);
         Ok(())
     }
@@ -371,19 +362,11 @@ impl Sending<'_> {
             observer: &step.observer,
         };
         let mut digest = digest_for(self.send);
-        let mut written = Written::default();
         let mut reading = self.source.read()?;
-        let poured = target
-            .pour(&mut writer, &mut reading, 0, digest.as_mut(), &mut written)
-            .await;
-        let size = match poured {
-            Ok(size) => size,
-            Err(error) => {
-                let sent = written.sent;
-                step.observer.tell(|progress| progress.restarted(sent));
-                return Err(error);
-            }
-        };
+        let written = &mut self.written;
+        let size = target
+            .pour(&mut writer, &mut reading, 0, digest.as_mut(), written)
+            .await?;
         let mut verified = target.settle(writer, self.send, size).await?;
         let sha256 = digested(digest);
         if let (Verify::Hash, Some(sha256)) = (self.send.verify, &sha256) {
@@ -396,7 +379,7 @@ impl Sending<'_> {
         if !self.send.in_place {
             return Ok(Stage::Publish);
         }
-        self.incomplete = None;
+        self.ours.incomplete = None;
         self.published = Some(path);
         Ok(Stage::Move)
     }
@@ -406,7 +389,7 @@ impl Sending<'_> {
         remote: &R,
         places: &Places,
     ) -> Result<(RemotePath, R::Writer)> {
-        if let Some(begun) = &self.temporary {
+        if let Some(begun) = &self.ours.temporary {
             remove_if_there(remote, begun).await?;
         }
         let template = match setting(self.send.temporary_name.as_ref()) {
@@ -424,18 +407,18 @@ impl Sending<'_> {
         if !template.is_unique()
             && let Some(there) = look(remote, &path).await?
         {
-            self.temporary = None;
+            self.ours.temporary = None;
             return Err(exists(&path, &there)
                 .with_hint("put {uuid} into temporary-name, or remove the file"));
         }
-        self.temporary = Some(path.clone());
+        self.ours.temporary = Some(path.clone());
         match remote.open_write(&path, WriteMode::CreateExclusive).await {
             Ok(writer) => Ok((path, writer)),
             Err(error) if error.is_lost() => Err(plain(Doing::Creating(&path), error)),
             Err(error) => {
                 if !template.is_unique() {
                     // It was refused, so what is there is not ours to clear away.
-                    self.temporary = None;
+                    self.ours.temporary = None;
                 }
                 Err(explain(remote, Doing::Creating(&path), error).await)
             }
@@ -448,7 +431,7 @@ impl Sending<'_> {
         places: &Places,
         outcome: &mut Outcome,
     ) -> Result<(RemotePath, R::Writer)> {
-        if let Some(ours) = self.incomplete.clone() {
+        if let Some(ours) = self.ours.incomplete.clone() {
             let writer = open_write(remote, &ours, WriteMode::CreateOrTruncate).await?;
             return Ok((ours, writer));
         }
@@ -456,6 +439,9 @@ impl Sending<'_> {
             IfExists::Overwrite => {
                 let path = self.published.clone().expect("the target was looked at");
                 let writer = open_write(remote, &path, WriteMode::CreateOrTruncate).await?;
+                if self.replaced.is_none() {
+                    self.ours.incomplete = Some(path.clone());
+                }
                 return Ok((path, writer));
             }
             IfExists::Rename => Numbering::FirstFree,
@@ -481,24 +467,15 @@ impl Sending<'_> {
     ) -> Result<(RemotePath, R::Writer)> {
         loop {
             let path = candidates.current(remote).await?;
-            if let Some(unclear) = self.unclear.take()
-                && look(remote, &unclear).await?.is_some()
-            {
-                outcome.warnings.push(Error::new(
-                    Class::Disconnected,
-                    format!(
-                        "{unclear} may be an empty file of ours, left when the connection was lost"
-                    ),
-                ));
-            }
+            self.ours.tell_unclear(remote, outcome).await?;
             match remote.open_write(&path, WriteMode::CreateExclusive).await {
                 Ok(writer) => {
-                    self.incomplete = Some(path.clone());
+                    self.ours.incomplete = Some(path.clone());
                     outcome.properties.set("claimed-by", "exclusive");
                     return Ok((path, writer));
                 }
                 Err(error) if error.is_lost() => {
-                    self.unclear = Some(path.clone());
+                    self.ours.unclear = Some(path.clone());
                     return Err(plain(Doing::Creating(&path), error));
                 }
                 Err(error) => match look(remote, &path).await? {
@@ -529,11 +506,11 @@ impl Sending<'_> {
             .attempt(target, self.send, &mut self.source)
             .await;
         if self.append.created {
-            self.incomplete = Some(path.clone());
+            self.ours.incomplete = Some(path.clone());
         }
         let appended = appended?;
         self.size = appended.size;
-        self.incomplete = None;
+        self.ours.incomplete = None;
         self.published = Some(path.clone());
         track(outcome, appended.verified, appended.sha256);
         self.set_attributes(remote, &path, outcome).await?;
@@ -547,7 +524,7 @@ impl Sending<'_> {
         places: &Places,
         outcome: &mut Outcome,
     ) -> Result<Stage> {
-        let temporary = self.temporary.clone().expect("it was uploaded");
+        let temporary = self.ours.temporary.clone().expect("it was uploaded");
         if self.send.if_exists == IfExists::Overwrite {
             let path = self.published.clone().expect("the target was looked at");
             let collision = MoveCollision::Replace;
@@ -558,7 +535,7 @@ impl Sending<'_> {
             track_move(&mut outcome.properties, &moved);
             outcome.warnings.extend(moved.warning);
             self.mover = None;
-            self.temporary = None;
+            self.ours.temporary = None;
             return Ok(Stage::Move);
         }
         let numbering = match self.send.if_exists {
@@ -587,7 +564,7 @@ impl Sending<'_> {
                 // The two directories are on two devices: the file crosses as a copy, still under
                 // a temporary name.
                 let across = published_in.join(&names::temporary(&self.name));
-                self.spent.push(across.clone());
+                self.ours.spent.push(across.clone());
                 copy_through(remote, &temporary, &across).await?;
                 if !same_content(remote, &temporary, &across).await? {
                     return Err(Error::new(
@@ -595,9 +572,9 @@ impl Sending<'_> {
                         format!("the copy {across} is not what was sent"),
                     ));
                 }
-                self.spent.pop();
-                self.spent.push(temporary);
-                self.temporary = Some(across.clone());
+                self.ours.spent.pop();
+                self.ours.spent.push(temporary);
+                self.ours.temporary = Some(across.clone());
                 claim.moved_temporary(across.clone());
                 self.set_attributes(remote, &across, outcome).await?;
                 claim.attempt(remote, facts).await
@@ -607,7 +584,7 @@ impl Sending<'_> {
         self.claim = Some(claim);
         let claimed = claimed?;
         self.claim = None;
-        self.temporary = None;
+        self.ours.temporary = None;
         outcome.properties.set("claimed-by", claimed.by);
         outcome.warnings.extend(claimed.warning);
         self.published = Some(claimed.path);
@@ -659,7 +636,7 @@ impl Sending<'_> {
     ) -> Result<()> {
         let permissions = match self.send.permissions {
             Some(Permissions::Mode(mode)) => Some(mode),
-            Some(Permissions::Keep) => self.kept_mode,
+            Some(Permissions::Keep) => self.replaced.and_then(|old| old.permissions),
             None => None,
         };
         let modified = match self.send.preserve_modified {
@@ -706,47 +683,11 @@ impl Sending<'_> {
         for left in self.claim.iter().flat_map(Claim::leftovers) {
             error = released(step, left, error).await;
         }
-        let ours: Vec<RemotePath> = self
-            .spent
-            .iter()
-            .chain(&self.temporary)
-            .chain(&self.incomplete)
-            .chain(&step.session.facts.probes)
-            .cloned()
-            .collect();
-        for left in ours {
-            if !step.session.is_open() {
-                error = error.with_note(format_args!("{left} may be left there"));
-                continue;
-            }
-            if let Err(why) = remove_if_there(step.session.remote(), &left).await {
-                error = error.with_note(format_args!("{left} is left there ({why})"));
-            }
-        }
+        error = self.ours.cleaned_up(step, error).await;
         for left in self.mover.iter().flat_map(Mover::leftovers) {
             error = error.with_note(format_args!("{left} may be left there"));
         }
-        if let Some(unclear) = &self.unclear {
-            error = error.with_note(format_args!("{unclear} may be an empty file of ours"));
-        }
         error
-    }
-}
-
-/// Gives a reserved name back, unless it holds something by now.
-async fn released<C: Connect>(step: &Step<C>, placeholder: &RemotePath, error: Error) -> Error {
-    if !step.session.is_open() {
-        return error.with_note(format_args!("{placeholder} may be left there, empty"));
-    }
-    let remote = step.session.remote();
-    let released = match look(remote, placeholder).await {
-        Ok(Some(there)) if there.size == Some(0) => remove_if_there(remote, placeholder).await,
-        Ok(_) => Ok(()),
-        Err(why) => Err(why),
-    };
-    match released {
-        Ok(()) => error,
-        Err(why) => error.with_note(format_args!("{placeholder} is left there ({why})")),
     }
 }
 

@@ -126,7 +126,10 @@ impl<C: Connect> Session<C> {
     /// After a failure: a new session, when the old one was lost and trying again is left;
     /// otherwise the failure. What is repeated afterwards must look first.
     pub(super) async fn recover(&mut self, error: Error, retries: &mut Retries) -> Result<()> {
-        if !is_loss(&error) {
+        // A step whose time is up fails in the same class, with its session whole; and a server
+        // that is given up is not waited for again.
+        let given_up = error.is_before_session() || self.dead.is_some();
+        if !is_loss(&error) || given_up || self.stop.check().is_err() {
             return Err(error);
         }
         self.remote = None;

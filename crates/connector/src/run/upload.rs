@@ -32,6 +32,8 @@ pub(super) struct Written {
     pub(super) sent: u64,
     /// Bytes of the body that the server has acknowledged without a gap.
     pub(super) acknowledged: u64,
+    /// Bytes that the observer was told of in this attempt.
+    pub(super) told: u64,
 }
 
 impl<R: Remote> Target<'_, R> {
@@ -61,6 +63,7 @@ impl<R: Remote> Target<'_, R> {
                     return Err(explain(self.remote, Doing::Writing(self.path), error).await);
                 }
                 at += len;
+                written.told += len;
                 self.observer.tell(|progress| progress.advanced(len));
             }
             Ok(at)

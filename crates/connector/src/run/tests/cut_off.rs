@@ -152,7 +152,7 @@ async fn get_and_delete_never_deletes_what_was_not_delivered() {
             files.put(&home("out/b"), OLD);
         });
     };
-    let folders = tempfile::tempdir().unwrap();
+    let folders = scratch();
     let number = std::cell::Cell::new(0);
     let ends = at_every_call(
         &Behaviour::openssh(),
@@ -214,7 +214,7 @@ async fn get_and_move_never_loses_old_or_new() {
             };
             let case = format!("get-and-move, {name}, {target:?}");
             let ends = at_every_call(&behaviour, prepare, &case, |server, retries| async move {
-                let folder = tempfile::tempdir().unwrap();
+                let folder = scratch();
                 let operation = Operation::Get(Get {
                     action: GetAction::GetAndMove,
                     remote_directory: Some("out".to_owned()),

@@ -45,7 +45,7 @@ fn home(name: &str) -> String {
 async fn files_arrive_whole_in_order_with_their_properties() {
     let big = "x".repeat(100_000);
     let server = server_with(&[("out/b", "bee"), ("out/a", &big), ("out/empty", "")]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let options = Get {
         checksum: true,
         ..from_out(GetAction::Get)
@@ -75,7 +75,7 @@ async fn files_arrive_whole_in_order_with_their_properties() {
 #[tokio::test]
 async fn without_documents_nobody_connects() {
     let server = server_with(&[]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let into = Destination::Directory(folder.path().to_owned());
     let outcomes = run(&server, 0, into, Operation::Get(Get::default()), Vec::new()).await;
     assert!(outcomes.is_empty());
@@ -85,7 +85,7 @@ async fn without_documents_nobody_connects() {
 #[tokio::test]
 async fn deleting_and_moving_come_after_delivery_and_a_last_look() {
     let server = server_with(&[("out/a", "1")]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcome = good(get(&server, folder.path(), from_out(GetAction::GetAndDelete)).await);
     assert_eq!(outcome.after_action, AfterAction::Deleted);
     assert!(server.files(|files| files.file_names()).is_empty());
@@ -105,7 +105,7 @@ async fn deleting_and_moving_come_after_delivery_and_a_last_look() {
 #[tokio::test]
 async fn a_taken_move_target_is_found_before_the_fetch() {
     let server = server_with(&[("out/a", "1"), ("done/a", "old")]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     assert_eq!(
         class(get(&server, folder.path(), moving_to("done")).await),
         Class::Exists
@@ -129,7 +129,7 @@ async fn a_taken_move_target_is_found_before_the_fetch() {
 #[tokio::test]
 async fn collision_can_be_set_apart_from_force() {
     let server = server_with(&[("out/a", "1"), ("done/a", "old")]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let forced_but_careful = Get {
         force_move: true,
         move_collision: Some(MoveCollision::Error),
@@ -148,7 +148,7 @@ async fn collision_can_be_set_apart_from_force() {
 async fn one_directory_under_two_names_is_refused_before_anything() {
     let server = server_with(&[("out/a", "1")]);
     server.files(|files| files.symlink(&home("link"), "out"));
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     for target in ["out", "./out", "link", "out/../out", "/home/user/out/"] {
         let outcomes = get(&server, folder.path(), moving_to(target)).await;
         assert_eq!(class(outcomes), Class::Configuration, "{target}");
@@ -159,7 +159,7 @@ async fn one_directory_under_two_names_is_refused_before_anything() {
 #[tokio::test]
 async fn a_missing_move_directory_is_an_error_or_made() {
     let server = server_with(&[("out/a", "1")]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcomes = get(&server, folder.path(), moving_to("x/y/done")).await;
     assert_eq!(class(outcomes), Class::NotFound);
     let making = Get {
@@ -174,7 +174,7 @@ async fn a_missing_move_directory_is_an_error_or_made() {
 #[tokio::test]
 async fn a_missing_directory_is_named() {
     let server = server_with(&[]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcomes = get(&server, folder.path(), from_out(GetAction::Get)).await;
     let error = only(outcomes).error.unwrap();
     assert_eq!(error.class(), Class::NotFound);
@@ -185,7 +185,7 @@ async fn a_missing_directory_is_named() {
 async fn a_file_that_grows_while_it_is_read_is_not_delivered_and_stays() {
     let server = server_with(&[("out/a", "1")]);
     server.before("read /", |files| files.put(&home("out/a"), "12"));
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcome = only(get(&server, folder.path(), from_out(GetAction::GetAndDelete)).await);
     assert_eq!(outcome.error.unwrap().class(), Class::Integrity);
     assert!(!outcome.delivered);
@@ -197,7 +197,7 @@ async fn a_file_that_grows_while_it_is_read_is_not_delivered_and_stays() {
 async fn a_file_that_changed_after_it_was_read_is_delivered_and_stays() {
     let server = server_with(&[("out/a", "1")]);
     server.before("close", |files| files.put(&home("out/a"), "2"));
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcome = only(get(&server, folder.path(), from_out(GetAction::GetAndDelete)).await);
     assert_eq!(outcome.status, Status::Failed);
     assert!(outcome.delivered);
@@ -210,7 +210,7 @@ async fn a_file_that_changed_after_it_was_read_is_delivered_and_stays() {
 async fn an_after_action_that_fails_can_be_a_warning() {
     let server = server_with(&[("out/a", "1")]);
     server.refuse("remove", RemoteErrorKind::Permission);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcome = only(get(&server, folder.path(), from_out(GetAction::GetAndDelete)).await);
     assert_eq!(outcome.status, Status::Failed);
     assert!(outcome.delivered);
@@ -232,7 +232,7 @@ async fn one_failed_file_does_not_hide_the_others() {
     server.before("open /home/user/out/a", |files| {
         files.delete(&home("out/c"))
     });
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcomes = get(&server, folder.path(), from_out(GetAction::Get)).await;
     let classes: Vec<_> = outcomes
         .iter()
@@ -248,7 +248,7 @@ async fn one_failed_file_does_not_hide_the_others() {
 async fn names_from_the_server_never_lead_elsewhere() {
     let server = server_with(&[("out/ok", "1")]);
     server.files(|files| files.put_bytes(b"/home/user/out/new\nline \xff-", "2"));
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcomes = get(&server, folder.path(), from_out(GetAction::GetAndDelete)).await;
     assert!(outcomes.iter().all(|outcome| outcome.status == Status::Ok));
     use std::os::unix::ffi::OsStrExt;
@@ -262,7 +262,7 @@ async fn names_from_the_server_never_lead_elsewhere() {
 #[tokio::test]
 async fn local_names_that_are_taken_follow_their_rule() {
     let server = server_with(&[("out/a.txt", "new")]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     std::fs::write(folder.path().join("a.txt"), "older").unwrap();
     let outcomes = get(&server, folder.path(), from_out(GetAction::GetAndDelete)).await;
     assert_eq!(class(outcomes), Class::Exists);
@@ -283,7 +283,7 @@ async fn links_are_skipped_or_followed_and_only_the_link_is_deleted() {
         files.symlink(&home("out/link"), "../elsewhere");
         files.symlink(&home("out/link"), "/home/user/elsewhere");
     });
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcome = only(get(&server, folder.path(), from_out(GetAction::Get)).await);
     assert_eq!(outcome.status, Status::Skipped(SkipReason::Symlink));
     let following = Get {
@@ -301,7 +301,7 @@ async fn links_are_skipped_or_followed_and_only_the_link_is_deleted() {
 #[tokio::test]
 async fn the_documents_properties_stand_above_the_operation_and_come_along() {
     let server = server_with(&[("in/a", "1")]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let into = Destination::Directory(folder.path().to_owned());
     let (delivery, delivered) = crate::document::Delivery::pair();
     let mut first = Document::empty()
@@ -323,7 +323,7 @@ async fn the_documents_properties_stand_above_the_operation_and_come_along() {
 #[tokio::test]
 async fn unsorted_files_are_taken_as_they_are_listed() {
     let server = server_with(&[("out/a", "1"), ("out/b", "2"), ("out/c", "3")]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let streaming = Get {
         sort: Sort::None,
         max_files: 2,
@@ -421,7 +421,7 @@ async fn a_body_that_was_given_up_ends_with_an_error_not_with_an_end() {
 async fn a_cancelled_get_leaves_nothing_behind_and_closes() {
     let big = "x".repeat(1 << 20);
     let server = server_with(&[("out/a", &big), ("out/b", "2")]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let connector = Connector::new(server.clone(), connection(0))
         .with_destination(Destination::Directory(folder.path().to_owned()));
     let cancel = connector.canceller();
@@ -443,7 +443,7 @@ async fn a_cancelled_get_leaves_nothing_behind_and_closes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_cannot_be_reached_is_tried_again_and_one_that_refuses_is_not() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     for (kind, class_expected, attempts) in [
         (RemoteErrorKind::Failure, Class::Unreachable, 3),
         (RemoteErrorKind::Permission, Class::Authentication, 1),

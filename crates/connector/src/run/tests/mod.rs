@@ -149,3 +149,11 @@ pub(super) fn leftovers(server: &Server) -> Vec<String> {
         })
         .collect()
 }
+
+/// A local folder; in memory where the system has that, for thousands of runs that wait for the
+/// disk.
+pub(super) fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a temporary folder can be made")
+}

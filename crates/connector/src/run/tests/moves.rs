@@ -43,7 +43,7 @@ async fn force_move_ends_the_same_on_every_server() {
     for target in [None, Some("old"), Some("new")] {
         for (name, behaviour) in behaviours() {
             let server = server_of(behaviour, target);
-            let folder = tempfile::tempdir().unwrap();
+            let folder = scratch();
             let outcome = good(get(&server, folder.path(), moving(true)).await);
             assert_eq!(
                 server.files(|files| files.file_names()),
@@ -69,7 +69,7 @@ async fn without_force_a_free_target_is_taken_and_a_taken_one_never_replaced() {
         let renames =
             !behaviour.directories_are_devices && behaviour.plain_rename != PlainRename::Missing;
         let free = server_of(behaviour.clone(), None);
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let outcomes = get(&free, folder.path(), moving(false)).await;
         if renames {
             let outcome = good(outcomes);
@@ -88,7 +88,7 @@ async fn without_force_a_free_target_is_taken_and_a_taken_one_never_replaced() {
             assert_eq!(content(&free, "out/a").unwrap(), "new");
         }
         let taken = server_of(behaviour, Some("old"));
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         assert_eq!(
             class(get(&taken, folder.path(), moving(false)).await),
             Class::Exists,
@@ -106,7 +106,7 @@ async fn a_hard_link_of_the_same_file_is_seen_through() {
         files.delete(&home("done/a"));
         files.hard_link(&home("out/a"), &home("done/a"));
     });
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcome = good(get(&server, folder.path(), moving(true)).await);
     assert_eq!(outcome.properties.text("moved-by"), Some("reconciled"));
     assert_eq!(server.files(|files| files.file_names()), [home("done/a")]);
@@ -115,18 +115,11 @@ async fn a_hard_link_of_the_same_file_is_seen_through() {
 #[tokio::test]
 async fn a_rename_cut_between_link_and_unlink_is_reconciled() {
     let server = server_of(Behaviour::openssh(), None);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     // Finds the call's number on a server of the same kind.
     let at = {
         let rehearsal = server_of(Behaviour::openssh(), None);
-        good(
-            get(
-                &rehearsal,
-                tempfile::tempdir().unwrap().path(),
-                moving(false),
-            )
-            .await,
-        );
+        good(get(&rehearsal, scratch().path(), moving(false)).await);
         let calls = rehearsal.calls();
         calls
             .iter()
@@ -148,7 +141,7 @@ async fn a_directory_is_never_put_aside() {
     for (name, behaviour) in behaviours() {
         let server = server_of(behaviour, None);
         server.files(|files| files.make_directories(home("done/a").as_bytes()));
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         assert_eq!(
             class(get(&server, folder.path(), moving(true)).await),
             Class::Exists,
@@ -163,7 +156,7 @@ async fn the_old_target_is_put_back_when_its_place_cannot_be_taken() {
     let server = server_of(Behaviour::bare(PlainRename::Refuses), Some("old"));
     server.refuse("rename /home/user/out/a", RemoteErrorKind::Permission);
     server.refuse("create /home/user/done", RemoteErrorKind::Permission);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let outcome = only(get(&server, folder.path(), moving(true)).await);
     assert_eq!(outcome.status, Status::Failed);
     assert_eq!(content(&server, "done/a").unwrap(), "old");
@@ -177,7 +170,7 @@ async fn a_backup_that_was_left_is_put_back_or_removed_first() {
     for (target, expected_first) in [(None, "rename"), (Some("old"), "remove")] {
         let server = server_of(Behaviour::bare(PlainRename::Refuses), target);
         server.files(|files| files.put(&home(&format!("done/{backup}")), "older"));
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         good(get(&server, folder.path(), moving(true)).await);
         let first = server
             .calls()
@@ -205,7 +198,7 @@ async fn a_copy_across_devices_is_verified_before_the_source_goes() {
             .unwrap();
         files.put(&copy, "bad");
     });
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     assert_eq!(
         class(get(&server, folder.path(), moving(true)).await),
         Class::Integrity

@@ -420,7 +420,7 @@ async fn permissions_and_time_are_set_only_when_asked_and_are_a_separate_matter(
         server.files(|files| files.permissions(&home("in/a"))),
         Some(0o640)
     );
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let path = folder.path().join("c");
     std::fs::write(&path, "x").unwrap();
     let time = std::time::UNIX_EPOCH + Duration::from_secs(1_234_567_890);
@@ -478,7 +478,7 @@ async fn stop_on_error_leaves_the_rest_alone_and_without_it_all_are_tried() {
 #[tokio::test]
 async fn names_come_from_the_property_the_file_or_the_template() {
     let server = server_of(Behaviour::openssh(), &[]);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let path = folder.path().join("own.csv");
     std::fs::write(&path, "x").unwrap();
     let template = Send {
@@ -534,7 +534,7 @@ async fn a_sent_document_is_confirmed_and_a_failed_one_is_not() {
 
 #[tokio::test]
 async fn a_source_that_changes_while_it_is_sent_is_not_published() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let path = folder.path().join("a");
     std::fs::write(&path, "before").unwrap();
     let server = server_of(Behaviour::openssh(), &[]);
@@ -545,4 +545,118 @@ async fn a_source_that_changes_while_it_is_sent_is_not_published() {
     let outcomes = send(&server, into(IfExists::Rename), vec![Document::file(path)]).await;
     assert_eq!(class(outcomes), Class::Integrity);
     assert_eq!(names(&server), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_step_whose_time_is_up_clears_away_and_closes() {
+    let server = server_of(Behaviour::openssh(), &[]);
+    let connector = Connector::new(
+        server.clone(),
+        Connection {
+            operation_timeout: Some(Duration::from_millis(30)),
+            ..connection(2)
+        },
+    );
+    let never = stream::once(async { Ok(bytes::Bytes::from_static(b"half")) });
+    let never = never.chain(stream::pending());
+    let document = Document {
+        body: crate::document::Body::Stream(Box::pin(never)),
+        ..Document::empty().with("filename", "a")
+    };
+    let operation = Operation::Send(into(IfExists::Rename));
+    let outcomes = connector.run(operation, stream::iter([document]));
+    assert_eq!(class(outcomes.collect().await), Class::Timeout);
+    assert_eq!(names(&server), [""; 0]);
+    assert_eq!(server.sessions(), (1, 0));
+}
+
+#[tokio::test]
+async fn in_place_overwrite_of_nothing_takes_a_failure_back() {
+    let server = server_of(Behaviour::openssh(), &[]);
+    server.refuse("write", RemoteErrorKind::Failure);
+    let truncating = Send {
+        in_place: true,
+        allow_truncate: true,
+        ..into(IfExists::Overwrite)
+    };
+    let outcomes = send(&server, truncating, vec![document("a", "new")]).await;
+    assert_eq!(class(outcomes), Class::Failure);
+    assert_eq!(names(&server), [""; 0]);
+}
+
+#[derive(Default)]
+struct Counter(std::sync::atomic::AtomicI64);
+
+impl crate::progress::Progress for Counter {
+    fn advanced(&self, bytes: u64) {
+        self.0
+            .fetch_add(bytes as i64, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn restarted(&self, bytes: u64) {
+        self.0
+            .fetch_sub(bytes as i64, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn progress_counts_each_byte_once_whatever_is_repeated() {
+    let long: &'static str = Box::leak("x".repeat(600_000).into_boxed_str());
+    for if_exists in [IfExists::Rename, IfExists::Append] {
+        for at in 0.. {
+            let server = server_of(Behaviour::openssh(), &[("in/log", "old")]);
+            server.fail(crate::mem::Fault {
+                at,
+                when: crate::mem::When::After,
+                what: crate::mem::What::Disconnect,
+            });
+            let counter = std::sync::Arc::new(Counter::default());
+            let connector = Connector::new(server.clone(), connection(2))
+                .with_observer(crate::progress::Observer::new(counter.clone()));
+            let operation = Operation::Send(into(if_exists));
+            let documents = stream::iter([document("log", long)]);
+            good(connector.run(operation, documents).collect().await);
+            let calls = server.calls();
+            let Some(call) = calls.get(at) else { break };
+            let counted = counter.0.load(std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(
+                counted,
+                long.len() as i64,
+                "{if_exists}: call {at} ({call})"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_for_good_is_not_asked_again_for_each_document() {
+    let server = server_of(Behaviour::openssh(), &[]);
+    for at in 5..100 {
+        server.fail(crate::mem::Fault {
+            at,
+            when: crate::mem::When::Before,
+            what: match at {
+                5 => crate::mem::What::Disconnect,
+                _ => crate::mem::What::Refusal(RemoteErrorKind::Failure),
+            },
+        });
+    }
+    let documents = ["a", "b", "c", "d"].map(|name| document(name, "x"));
+    let outcomes = send(&server, into(IfExists::Rename), documents.into()).await;
+    for outcome in &outcomes {
+        let error = outcome.error.as_ref().unwrap();
+        assert_eq!(error.class(), Class::Disconnected, "{error}");
+        assert!(!error.is_before_session(), "there was a session once");
+    }
+    let left = names(&server);
+    let first = outcomes[0].error.as_ref().unwrap().message();
+    assert!(
+        left.iter().all(|name| first.contains(name.as_str())),
+        "{left:?}: {first}"
+    );
+    assert_eq!(
+        server.calls().len(),
+        6 + 3,
+        "three tries to connect again, for all"
+    );
 }
