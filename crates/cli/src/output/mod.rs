@@ -117,12 +117,14 @@ impl Output {
         }
     }
 
-    /// Who is told of progress.
-    pub(crate) fn observer(&self) -> Observer {
-        if self.form == Form::Json || self.detail == Detail::Quiet || !io::stderr().is_terminal() {
-            return Observer::default();
+    /// Who is told of the progress of transfers.
+    pub(crate) fn observer(&self, rows: Rows) -> Observer {
+        let transfers = matches!(rows, Rows::Get | Rows::Send);
+        let person = self.form == Form::Human && self.detail > Detail::Quiet;
+        if transfers && person && io::stderr().is_terminal() {
+            return Observer::new(Arc::new(self.bars.watch()));
         }
-        Observer::new(Arc::new(self.bars.watch()))
+        Observer::default()
     }
 
     /// Whether standard output was closed: then there is nobody to list for.

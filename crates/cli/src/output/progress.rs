@@ -3,7 +3,7 @@
 //! Drawn on standard error, and only where that is a terminal; nothing is concluded from it.
 
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -27,13 +27,11 @@ impl Bars {
         let _ = self.0.clear();
     }
 
-    /// A bar for one step.
+    /// A bar for one step. It appears with the first file: before that questions may be asked.
     pub(super) fn watch(&self) -> Watch {
-        let bar = self.0.add(ProgressBar::new(0));
-        bar.set_style(style());
-        bar.enable_steady_tick(Duration::from_millis(200));
         Watch {
-            bar,
+            bars: self.clone(),
+            bar: OnceLock::new(),
             files: Mutex::new(Files::default()),
         }
     }
@@ -47,7 +45,8 @@ fn style() -> ProgressStyle {
 /// One bar for all files of a step: their bytes, and the name in hand.
 #[derive(Debug)]
 pub(super) struct Watch {
-    bar: ProgressBar,
+    bars: Bars,
+    bar: OnceLock<ProgressBar>,
     files: Mutex<Files>,
 }
 
@@ -59,7 +58,16 @@ struct Files {
 }
 
 impl Watch {
-    fn files(&self) -> std::sync::MutexGuard<'_, Files> {
+    fn bar(&self) -> &ProgressBar {
+        self.bar.get_or_init(|| {
+            let bar = self.bars.0.add(ProgressBar::new(0));
+            bar.set_style(style());
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        })
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
         self.files
             .lock()
             .expect("nobody panics while counting files")
@@ -69,35 +77,41 @@ impl Watch {
 impl Progress for Watch {
     fn expected(&self, files: u64, bytes: u64) {
         self.files().expected = Some(files);
-        self.bar.set_length(bytes);
+        if files > 0 {
+            self.bar().set_length(bytes);
+        }
     }
 
     fn started(&self, name: &[u8], size: Option<u64>) {
         let mut files = self.files();
         files.begun += 1;
         match files.expected {
-            Some(expected) => self.bar.set_prefix(format!("{}/{expected} ", files.begun)),
+            Some(expected) => self
+                .bar()
+                .set_prefix(format!("{}/{expected} ", files.begun)),
             None => {
-                self.bar.inc_length(size.unwrap_or(0));
-                self.bar.set_prefix(format!("{} ", files.begun));
+                self.bar().inc_length(size.unwrap_or(0));
+                self.bar().set_prefix(format!("{} ", files.begun));
             }
         }
-        self.bar.set_message(printable(name).into_owned());
+        self.bar().set_message(printable(name).into_owned());
     }
 
     fn advanced(&self, bytes: u64) {
-        self.bar.inc(bytes);
+        self.bar().inc(bytes);
     }
 
     fn restarted(&self, bytes: u64) {
-        self.bar
-            .set_position(self.bar.position().saturating_sub(bytes));
+        self.bar()
+            .set_position(self.bar().position().saturating_sub(bytes));
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        if let Some(bar) = self.bar.get() {
+            bar.finish_and_clear();
+        }
     }
 }
 
@@ -135,11 +149,11 @@ mod tests {
         told.started(b"a", Some(60));
         told.advanced(60);
         told.restarted(60);
-        assert_eq!((told.bar.length(), told.bar.position()), (Some(100), 0));
+        assert_eq!((told.bar().length(), told.bar().position()), (Some(100), 0));
         let untold = Bars::default().watch();
         untold.started(b"a", Some(60));
         untold.started(b"b\n", None);
-        assert_eq!(untold.bar.length(), Some(60));
-        assert_eq!(untold.bar.message(), "b\\n");
+        assert_eq!(untold.bar().length(), Some(60));
+        assert_eq!(untold.bar().message(), "b\\n");
     }
 }

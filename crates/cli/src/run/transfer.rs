@@ -29,7 +29,8 @@ pub(super) async fn run(
     signals: &mut Signals,
 ) -> Result<(), Ended> {
     let connect = prepare(&step.connection, signals).await?;
-    let mut connector = Connector::new(connect, step.connection).with_observer(output.observer());
+    let mut connector =
+        Connector::new(connect, step.connection).with_observer(output.observer(rows));
     if let Some(into) = step.into {
         connector = connector.with_destination(Destination::Directory(into));
     }

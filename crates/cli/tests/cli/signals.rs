@@ -81,6 +81,22 @@ fn a_sending_that_is_interrupted_leaves_no_temporary_file_at_the_server() {
 }
 
 #[test]
+fn a_server_that_no_longer_answers_does_not_keep_it_from_ending() {
+    let scene = Scene::start();
+    scene.sshd.write("out/large", vec![1; 8 << 20]);
+    let stalled = Plan::one(Direction::ToClient, 1 << 20, Fault::Stall);
+    let proxy = FaultProxy::start(scene.sshd.addr(), stalled);
+    let target = scene.target_at(proxy.port(), "out");
+    let child = start(&scene, &["get", &target, "--into", "inbox"]);
+    until(|| !scene.inbox().is_empty());
+    thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    signalled(&scene, child, Signal::INT, 130);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert!(scene.inbox().is_empty());
+}
+
+#[test]
 fn waiting_for_a_server_is_interrupted_at_once() {
     let scene = Scene::start();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
