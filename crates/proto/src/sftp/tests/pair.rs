@@ -347,16 +347,16 @@ fn every_extended_request_arrives_as_it_was_sent_and_so_does_its_answer() {
         assert_eq!(
             pair.ask(
                 &ExpandPath { path: b"~" },
-                answer!(ExpandPath { path == "~" } => Ok("/root".into()))
+                answer!(ExpandPath { path == "~" } => Ok("/srv/u".into()))
             ),
-            Ok("/root".into())
+            Ok("/srv/u".into())
         );
         assert_eq!(
             pair.ask(
                 &HomeDirectory { username: b"" },
-                answer!(HomeDirectory { user == "" } => Ok("/root".into()))
+                answer!(HomeDirectory { user == "" } => Ok("/srv/u".into()))
             ),
-            Ok("/root".into())
+            Ok("/srv/u".into())
         );
         let copy = CopyData {
             read_from_handle: b"h",
