@@ -122,7 +122,7 @@ pub(crate) struct ListArgs {
 /// `sansftp test`.
 #[derive(Debug, Args)]
 pub(crate) struct TestArgs {
-    /// NAME[:DIRECTORY] of the configuration, or sftp://[USER@]HOST[:PORT][/DIRECTORY].
+    /// `NAME[:DIRECTORY]` of the configuration, or `sftp://[USER@]HOST[:PORT][/DIRECTORY]`.
     #[arg(value_name = "TARGET")]
     pub(crate) target: OsString,
     /// The directory to list, where TARGET names none; the server's home when unset.
@@ -139,7 +139,7 @@ pub(crate) struct TestArgs {
 /// `sansftp trust`.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArgs {
-    /// NAME of the configuration, or sftp://HOST[:PORT].
+    /// NAME of the configuration, or `sftp://HOST[:PORT]`.
     #[arg(value_name = "TARGET")]
     pub(crate) target: OsString,
     /// Record the key only if it has this fingerprint, and do not ask.
@@ -154,7 +154,7 @@ pub(crate) struct TrustArgs {
 /// Where, and by which configured operation.
 #[derive(Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// NAME[:DIRECTORY] of the configuration, or sftp://[USER@]HOST[:PORT][/DIRECTORY].
+    /// `NAME[:DIRECTORY]` of the configuration, or `sftp://[USER@]HOST[:PORT][/DIRECTORY]`.
     ///
     /// The DIRECTORY of NAME:DIRECTORY is relative to the account's home unless it begins with a
     /// slash. In an sftp:// target /DIRECTORY is absolute and /~/DIRECTORY relative to the home;

@@ -47,7 +47,7 @@ fn place() -> Place {
     fs::write(&here, CONFIG).unwrap();
     let environment = Environment {
         here,
-        home: Some("/home/me".into()),
+        home: Some("/users/me".into()),
         ..Environment::default()
     };
     Place {
@@ -167,7 +167,7 @@ fn a_password_comes_from_the_flag_then_the_environment_then_the_configuration() 
     place.environment.password = true;
     let variable = SecretRef::Env("SANSFTP_PASSWORD".to_owned());
     assert_eq!(password(&place, &[]), variable);
-    let file = SecretRef::File("/home/me/f".into());
+    let file = SecretRef::File("/users/me/f".into());
     assert_eq!(password(&place, &["--password-file", "~/f"]), file);
 }
 
