@@ -3,12 +3,15 @@
 //! ```text
 //!          ┌──────────────── FAILURE ────────────────┐
 //!          ▼                                         │
-//!        Turn ── none, password, key in memory ──▶ Asked ── SUCCESS ──▶ done
+//!        Turn ── none, password, dialogue ───────▶ Asked ── SUCCESS ──▶ done
 //!          │                                         │  ▲
 //!          ├─ RSA ─▶ Held (until SERVICE_ACCEPT)     │  └── answer ──┐
 //!          │           │                             │ 60            │
-//!          └─ agent ───┴─▶ Probed ── PK_OK ─▶ Signing or Asked    Answering
+//!          └─ agent ───┴─▶ Probed ── PK_OK ─▶ Signing or Proved   Answering
 //! ```
+//!
+//! A key in memory goes to Proved at once, which leaves like Asked; but a FAILURE has it Probed with
+//! its next algorithm first, if it has one.
 //!
 //! Which credential is tried, in which order and how often is not decided here.
 
@@ -72,6 +75,8 @@ enum State {
     Probed(Identity),
     /// A [`ToSign`] is out.
     Signing(Identity),
+    /// The signature with the first algorithm is out.
+    Proved(Identity),
     /// A request is out; the method alone says how message 60 reads (RFC 4252 §6).
     Asked { user: String, asked: Asked },
     /// The application owes answers: [`Prompts`] or [`PasswordExpired`] are out.
@@ -86,7 +91,6 @@ enum State {
 #[derive(Debug, Clone, Copy)]
 enum Asked {
     None,
-    PublicKey,
     Password { changes: usize },
     Interactive { rounds: usize, effort: Effort },
 }
@@ -95,7 +99,6 @@ impl Asked {
     const fn method(self) -> Method {
         match self {
             Self::None => Method::None,
-            Self::PublicKey => Method::PublicKey,
             Self::Password { .. } => Method::Password,
             Self::Interactive { .. } => Method::KeyboardInteractive,
         }
@@ -104,7 +107,7 @@ impl Asked {
     const fn effort(self) -> Effort {
         match self {
             Self::None => Effort::Trivial,
-            Self::PublicKey | Self::Password { .. } => Effort::Proved,
+            Self::Password { .. } => Effort::Proved,
             Self::Interactive { effort, .. } => effort,
         }
     }
@@ -359,10 +362,11 @@ impl Auth {
     }
 
     fn prove(&mut self, identity: Identity, algorithm: &str, signature: &[u8]) {
-        let Identity { user, key, .. } = identity;
-        let mut out = signed_data::request(&user, Purpose::Proof, algorithm, &key);
+        let purpose = Purpose::Proof;
+        let mut out = signed_data::request(&identity.user, purpose, algorithm, &identity.key);
         (&write_signature(algorithm, signature)[..]).write(&mut out);
-        self.ask(user, Asked::PublicKey, Outgoing::Written(out));
+        self.pending.push_back(Outgoing::Written(out));
+        self.state = State::Proved(identity);
     }
 
     fn on_banner(&mut self, payload: &Payload<Client, wire::Auth>) -> Result<(), Error> {
@@ -405,7 +409,10 @@ impl Auth {
             State::Asked { asked, .. } if failure.partial && asked.effort() == Effort::Proved => {
                 self.effort = Effort::Proved;
             }
-            State::Probed(mut identity) => {
+            State::Proved(_) if failure.partial => self.effort = Effort::Proved,
+            // After a signature too: OpenSSH 9.2 lists all that it can verify, also what it is
+            // configured not to take.
+            State::Probed(mut identity) | State::Proved(mut identity) => {
                 identity.algorithms.pop_front();
                 let welcome = self.methods.iter().any(|it| it == Method::PublicKey.name());
                 if welcome && !identity.algorithms.is_empty() {
@@ -422,7 +429,7 @@ impl Auth {
     fn on_pk_ok(
         &mut self,
         payload: &Payload<Client, wire::Auth>,
-        identity: Identity,
+        mut identity: Identity,
     ) -> Result<(), Error> {
         let ok: publickey::PkOk<'_> = payload.read()?;
         // RFC 4252 §7: algorithm and key are those "from the request".
@@ -430,6 +437,8 @@ impl Auth {
         if Some(ok.algorithm) != asked || ok.key != identity.key.as_bytes() {
             return Err(PeerMisbehaved::WrongPkOk.into());
         }
+        // If this signature is refused, it is not for its algorithm.
+        identity.algorithms.truncate(1);
         self.sign(identity);
         Ok(())
     }
@@ -497,24 +506,18 @@ impl Auth {
         }
         let state = std::mem::replace(&mut self.state, State::Turn);
         match (payload.number(), state) {
-            (Failure::NUMBER, state @ (State::Asked { .. } | State::Probed(_))) => {
-                self.on_failure(payload, state)?;
-            }
+            (
+                Failure::NUMBER,
+                state @ (State::Asked { .. } | State::Probed(_) | State::Proved(_)),
+            ) => self.on_failure(payload, state)?,
             (Success::NUMBER, State::Asked { user, asked }) => {
                 payload.read::<Success>()?;
-                let proved = [self.effort, asked.effort()].contains(&Effort::Proved);
-                let effort = if proved {
-                    Effort::Proved
-                } else {
-                    Effort::Trivial
-                };
-                let (method, unsent) = (asked.method(), VecDeque::new());
-                return Ok(Some(Authenticated {
-                    user,
-                    method,
-                    effort,
-                    unsent,
-                }));
+                return Ok(Some(self.proof(user, asked.method(), asked.effort())));
+            }
+            (Success::NUMBER, State::Proved(identity)) => {
+                payload.read::<Success>()?;
+                let method = Method::PublicKey;
+                return Ok(Some(self.proof(identity.user, method, Effort::Proved)));
             }
             (publickey::PkOk::NUMBER, State::Probed(identity)) => {
                 self.on_pk_ok(payload, identity)?
@@ -539,6 +542,23 @@ impl Auth {
             }
         }
         Ok(None)
+    }
+
+    /// Earlier methods count too: the proof may have been theirs.
+    fn proof(&self, user: String, method: Method, effort: Effort) -> Authenticated {
+        let proved = [self.effort, effort].contains(&Effort::Proved);
+        let effort = if proved {
+            Effort::Proved
+        } else {
+            Effort::Trivial
+        };
+        let unsent = VecDeque::new();
+        Authenticated {
+            user,
+            method,
+            effort,
+            unsent,
+        }
     }
 }
 
@@ -619,11 +639,12 @@ impl Machine for Auth {
         match &self.state {
             State::Asked { asked, .. } | State::Answering { asked, .. } => match asked {
                 Asked::None => "authentication (none)",
-                Asked::PublicKey => "authentication (publickey)",
                 Asked::Password { .. } => "authentication (password)",
                 Asked::Interactive { .. } => "authentication (keyboard-interactive)",
             },
-            State::Held(_) | State::Probed(_) | State::Signing(_) => "authentication (publickey)",
+            State::Held(_) | State::Probed(_) | State::Signing(_) | State::Proved(_) => {
+                "authentication (publickey)"
+            }
             State::Turn => "authentication",
         }
     }

@@ -245,6 +245,49 @@ fn an_rsa_key_waits_for_the_list_and_takes_the_best_that_is_on_it() {
     }
 }
 
+/// OpenSSH 9.2 with `PubkeyAcceptedAlgorithms rsa-sha2-256` lists both.
+#[test]
+fn an_rsa_key_that_the_list_misled_asks_for_the_next_algorithm() {
+    let key = rsa();
+    let mut client = client();
+    client.attempts(with_key(Arc::clone(&key)));
+    client.expect(&service_request());
+    let names = ["rsa-sha2-256", "rsa-sha2-512"].map(str::to_owned);
+    client.machine().learn(&ExtInfo {
+        server_sig_algs: Some(names.to_vec()),
+        ..ExtInfo::default()
+    });
+    client.hears(&service_accept()).unwrap();
+    client.expect(&signed(SESSION, "alice", "rsa-sha2-512", key.public_key()));
+    client.hears(&failure("publickey,password", 0)).unwrap();
+    client.expect(&probe("rsa-sha2-256", key.public_key()));
+    client
+        .hears(&pk_ok("rsa-sha2-256", key.public_key()))
+        .unwrap();
+    client.expect(&signed(SESSION, "alice", "rsa-sha2-256", key.public_key()));
+    assert!(client.events.is_empty(), "no turn until the key is through");
+    client.hears(&failure("publickey,password", 0)).unwrap();
+    client.expect_silence();
+    assert_eq!(methods(&mut client).0, ["publickey", "password"]);
+}
+
+#[test]
+fn a_key_that_succeeded_partially_is_not_asked_about_again() {
+    let mut client = client();
+    client.attempts(with_key(rsa()));
+    client.expect(&service_request());
+    let names = ["rsa-sha2-256", "rsa-sha2-512"].map(str::to_owned);
+    client.machine().learn(&ExtInfo {
+        server_sig_algs: Some(names.to_vec()),
+        ..ExtInfo::default()
+    });
+    client.hears(&service_accept()).unwrap();
+    client.says();
+    client.hears(&failure("publickey", 1)).unwrap();
+    client.expect_silence();
+    assert_eq!(methods(&mut client), (vec!["publickey".to_owned()], true));
+}
+
 #[test]
 fn an_rsa_key_without_a_list_asks_for_each_algorithm_and_signs_the_welcome_one() {
     let key = rsa();
