@@ -203,6 +203,9 @@ pub(crate) async fn authenticate(
             {
                 return Err(policy.refused(remark));
             }
+            Err(ConnectError::Lost { lost, .. }) if is_too_many_attempts(&lost.protocol) => {
+                return Err(policy.refused(Some("the server takes no more attempts")));
+            }
             Err(error) => return Err(error),
         };
         let event = match event {
@@ -243,6 +246,18 @@ pub(crate) async fn authenticate(
             _ => {}
         }
     }
+}
+
+/// Whether the server hung up because of what was tried, which is a refusal, and no loss after which
+/// trying again could help.
+fn is_too_many_attempts(error: &Protocol) -> bool {
+    // RFC 4253 §11.1
+    const NO_MORE_AUTH_METHODS_AVAILABLE: u32 = 14;
+    let Protocol::Disconnected { reason, text } = error else {
+        return false;
+    };
+    // OpenSSH's MaxAuthTries ends it with the code of a protocol error and these words.
+    *reason == NO_MORE_AUTH_METHODS_AVAILABLE || text.contains("Too many authentication failures")
 }
 
 async fn ask_password(policy: &Policy, clock: &mut Clock) -> Option<Secret> {

@@ -153,3 +153,29 @@ async fn a_stranger_is_refused_and_told_what_is_left() {
         "{remaining:?}"
     );
 }
+
+/// The place of an answered request may be the next one's before its waiter has looked.
+#[tokio::test]
+async fn the_answers_of_many_tasks_are_not_mixed_up() {
+    let sshd = Sshd::start();
+    for n in 0..200 {
+        sshd.write(format!("f{n}"), vec![0; n]);
+    }
+    let (_client, sftp) = session(&sshd).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let sftp = sftp.clone();
+        tasks.spawn(async move {
+            let name = format!("f{n}");
+            let mut file = sftp.open_read(name.as_bytes()).await.unwrap();
+            for _ in 0..5 {
+                assert_eq!(file.stat().await.unwrap().size, Some(n));
+            }
+            let first = file.chunk().await.unwrap().map_or(0, |it| it.len());
+            assert_eq!(first as u64, n);
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+}

@@ -102,6 +102,9 @@ pub(crate) struct Session {
     starter: Option<Waker>,
     /// By [`RequestId::index`].
     owners: Vec<Owner>,
+    /// Answers that their waiters have not taken. Not with the owners: the machine gives the place of
+    /// an answered request to the next one.
+    answered: Vec<Completion>,
     /// Requests that wait for room.
     blocked: Vec<Waker>,
     jobs: Vec<Arc<dyn Job>>,
@@ -126,8 +129,7 @@ enum Stage {
 /// Who waits for an answer.
 enum Owner {
     Nobody,
-    Waiter(Option<Waker>),
-    Answered(Completion),
+    Waiter(RequestId, Option<Waker>),
     Job(Arc<dyn Job>),
 }
 
@@ -146,6 +148,7 @@ impl Session {
             stage: Stage::Opening,
             starter: None,
             owners: Vec::new(),
+            answered: Vec::new(),
             blocked: Vec::new(),
             jobs: Vec::new(),
             unattended: Vec::new(),
@@ -175,7 +178,7 @@ impl Session {
     ) -> Result<Poll<Pending<Q::Reply>>, SftpError> {
         match self.machine.send(request) {
             Ok(pending) => {
-                self.set_owner(pending.id(), Owner::Waiter(None));
+                self.set_owner(pending.id(), Owner::Waiter(pending.id(), None));
                 Ok(Poll::Ready(pending))
             }
             Err(why) => match blocked(why, self) {
@@ -194,35 +197,34 @@ impl Session {
         id: RequestId,
         cx: &Context<'_>,
     ) -> Poll<Result<Completion, SftpError>> {
-        let failure = self.failure.clone();
-        let Some(owner) = self.owners.get_mut(id.index()) else {
-            return Poll::Ready(Err(self.failure()));
-        };
-        match owner {
-            Owner::Answered(_) => match std::mem::replace(owner, Owner::Nobody) {
-                Owner::Answered(done) => Poll::Ready(Ok(done)),
-                _ => Poll::Ready(Err(self.failure())),
-            },
-            Owner::Waiter(waker) => match failure {
-                Some(failure) => Poll::Ready(Err(failure)),
-                None => {
-                    *waker = Some(cx.waker().clone());
-                    Poll::Pending
-                }
-            },
-            Owner::Nobody | Owner::Job(_) => Poll::Ready(Err(self.failure())),
+        if let Some(done) = self.take_answer(id) {
+            return Poll::Ready(Ok(done));
+        }
+        match self.owners.get_mut(id.index()) {
+            Some(Owner::Waiter(it, waker)) if *it == id && self.failure.is_none() => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(Err(self.failure())),
         }
     }
 
     /// Nobody waits for the request any more.
     pub(super) fn abandon(&mut self, id: RequestId) {
-        let Some(owner) = self.owners.get_mut(id.index()) else {
-            return;
-        };
-        match std::mem::replace(owner, Owner::Nobody) {
-            Owner::Answered(done) => self.machine.discard(done),
-            _ => self.machine.abandon(id),
+        if let Some(done) = self.take_answer(id) {
+            return self.machine.discard(done);
         }
+        if let Some(owner) = self.owners.get_mut(id.index())
+            && matches!(owner, Owner::Waiter(it, _) if *it == id)
+        {
+            *owner = Owner::Nobody;
+            self.machine.abandon(id);
+        }
+    }
+
+    fn take_answer(&mut self, id: RequestId) -> Option<Completion> {
+        let at = self.answered.iter().position(|it| it.id() == id)?;
+        Some(self.answered.swap_remove(at))
     }
 
     /// Lets a job send and receive by itself, inside the driver, until it is done.
@@ -300,12 +302,12 @@ impl Session {
                 continue;
             };
             match std::mem::replace(owner, Owner::Nobody) {
-                Owner::Waiter(waker) => {
-                    *owner = Owner::Answered(done);
+                Owner::Waiter(_, waker) => {
+                    self.answered.push(done);
                     wake(waker);
                 }
                 Owner::Job(job) => job.complete(done),
-                Owner::Nobody | Owner::Answered(_) => self.machine.discard(done),
+                Owner::Nobody => self.machine.discard(done),
             }
         }
         if any {
@@ -410,7 +412,7 @@ impl Session {
             self.stage = Stage::Ended;
         }
         for owner in &mut self.owners {
-            if let Owner::Waiter(waker) = owner {
+            if let Owner::Waiter(_, waker) = owner {
                 wake(waker.take());
             }
         }
