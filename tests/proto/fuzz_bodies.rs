@@ -11,7 +11,7 @@ fn run(name: &str, runs: u64, longest: usize) {
         .iter()
         .find(|(it, _)| *it == name)
         .expect("there is such a body");
-    for seed in 0..runs {
+    for seed in 0..runs * factor() {
         let data = Rng::new(seed).bytes(longest);
         let outcome = std::panic::catch_unwind(|| body(&data));
         assert!(
@@ -20,6 +20,12 @@ fn run(name: &str, runs: u64, longest: usize) {
         );
     }
     body(b"");
+}
+
+/// `FUZZ_FACTOR=100` runs each body a hundred times as often as every change does.
+fn factor() -> u64 {
+    let factor = std::env::var("FUZZ_FACTOR").ok();
+    factor.map_or(1, |it| it.parse().expect("FUZZ_FACTOR is a number"))
 }
 
 macro_rules! bodies {
