@@ -10,4 +10,5 @@ mod pair_policy;
 mod recordings;
 mod scripts;
 mod sftp;
+mod stalls;
 mod timers;

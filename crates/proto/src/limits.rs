@@ -14,9 +14,11 @@ pub const PACKET: usize = 256 * 1024 + 4 * 1024;
 /// Longest KEXINIT that is read; a list of every algorithm ever named is a tenth of it.
 pub const KEXINIT: usize = 64 * 1024;
 /// Our own messages that wait to be sealed before the peer is no longer read: answers to a peer
-/// that asks and never reads.
+/// that asks and never reads. More may wait while a key exchange holds them back
+/// ([`MESSAGES_IN_EXCHANGE`]).
 pub const CONTROL_QUEUE: usize = 64;
-/// Transport messages that a peer may send in one key exchange (IGNORE, DEBUG and the like).
+/// Messages that a peer may send in one key exchange and that are no part of it: IGNORE, DEBUG and the
+/// like, and questions whose answers must wait for its end.
 pub const MESSAGES_IN_EXCHANGE: u32 = 1024;
 /// Longest user, service or method name that is read.
 pub const NAME: usize = 1024;

@@ -261,7 +261,12 @@ impl<R: Role> Mux<R> {
 
     /// Whether the peer may be read: not while it asks and does not read the answers.
     pub(crate) fn wants_input(&self) -> bool {
-        self.control.waiting.len() < limits::CONTROL_QUEUE
+        self.waiting() < limits::CONTROL_QUEUE
+    }
+
+    /// Messages that are no data and wait to leave.
+    pub(crate) fn waiting(&self) -> usize {
+        self.control.waiting.len()
     }
 
     /// What came to pass by sending rather than by receiving.

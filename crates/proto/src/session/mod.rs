@@ -196,7 +196,8 @@ impl<R: Role> Connection<R> {
             && match &self.phase {
                 Ok(Phase::Handshake) => true,
                 Ok(Phase::Auth(auth)) => auth.wants_input(),
-                Ok(Phase::Open(mux)) => mux.wants_input(),
+                // Answers that an exchange holds back leave only when it is done, and that takes reading.
+                Ok(Phase::Open(mux)) => mux.wants_input() || !self.transport.may_serve(),
                 Err(_) => false,
             }
     }
@@ -321,7 +322,11 @@ impl<R: Role> Connection<R> {
                     Ok(phase)
                 }
                 (Sorted::Connection(payload), Phase::Open(mut mux)) if is_assigned(&payload) => {
+                    let waiting = mux.waiting();
                     mux.handle(payload, &mut this.channel_events)?;
+                    if mux.waiting() > waiting {
+                        this.transport.count_noise()?;
+                    }
                     Ok(Phase::Open(mux))
                 }
                 // RFC 4253 §11.4

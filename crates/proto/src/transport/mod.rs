@@ -89,7 +89,8 @@ pub(crate) struct Transport<R: Role> {
     authenticated: bool,
     host_key: Option<PublicKey>,
     negotiated: Option<Negotiated>,
-    /// Generic messages of the peer since its KEXINIT or ours.
+    /// Messages of the peer since our KEXINIT that are no part of the exchange: generic ones, and those
+    /// whose answers wait for its end.
     noise: u32,
     /// Exchanges that have finished.
     exchanges: u64,
@@ -403,7 +404,7 @@ impl<R: Role> Transport<R> {
 
     /// Between our KEXINIT and our NEWKEYS a service keeps silent (RFC 4253 §7.1). In `Finishing`
     /// our NEWKEYS has been queued, and whatever is queued leaves before a service is asked.
-    const fn may_serve(&self) -> bool {
+    pub(crate) const fn may_serve(&self) -> bool {
         !self.stopped
             && self.session_id.is_some()
             && matches!(self.kex, Kex::Idle | Kex::Finishing { .. })
@@ -428,8 +429,9 @@ impl<R: Role> Transport<R> {
         Ok(())
     }
 
-    /// A peer that never finishes an exchange may not keep us busy for ever.
-    fn count_noise(&mut self) -> Result<(), Error> {
+    /// A peer that never finishes an exchange may not keep us busy for ever, nor have us hold answers
+    /// without end.
+    pub(crate) fn count_noise(&mut self) -> Result<(), Error> {
         if !self.is_exchanging() {
             return Ok(());
         }
