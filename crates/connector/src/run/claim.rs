@@ -202,6 +202,12 @@ impl Claim {
         loop {
             let path = self.candidates.current(remote).await?;
             let plain_rename = self.plain_rename(remote, facts).await?;
+            // A name that is free now and holds our bytes after a lost connection is ours. Without
+            // this look an equal file of an earlier document would pass for it.
+            if self.placeholder.is_none() && look(remote, &path).await?.is_some() {
+                self.candidates.taken(remote, &path).await?;
+                continue;
+            }
             self.pending = Some(path.clone());
             let tried = if plain_rename == PlainRename::Refuses {
                 self.by_rename(remote, &path).await?
@@ -257,8 +263,7 @@ impl Claim {
                     self.temporary
                 ),
             )),
-            // Linked, and not unlinked: one file under two names. Or equal bytes of someone else,
-            // and then the document is there as well.
+            // Linked, and not unlinked: one file under two names.
             (Some(_), Some(_))
                 if self.placeholder.is_none() && self.is_second_name(remote, path).await? =>
             {
@@ -269,12 +274,6 @@ impl Claim {
     }
 
     async fn by_rename<R: Remote>(&self, remote: &R, path: &RemotePath) -> Result<Tried> {
-        // What was only probed is not trusted alone: a refusal may have had another cause.
-        if remote.capabilities().plain_rename_replaces.is_none()
-            && look(remote, path).await?.is_some()
-        {
-            return Ok(Tried::Taken);
-        }
         let doing = Doing::Renaming(&self.temporary, path);
         let answer = remote.rename(&self.temporary, path).await;
         if let Err(error) = &answer
@@ -294,17 +293,16 @@ impl Claim {
             )),
             (Err(error), mine) => match (mine, look(remote, path).await?) {
                 (None, Some(there)) if there.size == Some(self.size) => Ok(Tried::Done("rename")),
-                (Some(_), Some(_)) if self.is_second_name(remote, path).await? => {
-                    Ok(Tried::Done("rename"))
-                }
+                // Taken since we looked. Even an equal file is another sender's: a server that
+                // refuses leaves no second name of ours.
                 (Some(_), Some(_)) => Ok(Tried::Taken),
                 _ => Ok(Tried::Unusable(error)),
             },
         }
     }
 
-    /// After a refusal: whether the name is ours all the same, linked and not unlinked. The
-    /// temporary name goes then.
+    /// Whether the name, which was free, is ours: linked and not unlinked. The temporary name goes
+    /// then.
     async fn is_second_name<R: Remote>(&self, remote: &R, path: &RemotePath) -> Result<bool> {
         let mine = look(remote, &self.temporary).await?;
         let there = look(remote, path).await?;
@@ -327,6 +325,7 @@ impl Claim {
                 return Err(plain(doing, error));
             }
             return match look(remote, path).await? {
+                // It was free a moment ago and is our file: linked, whatever the answer said.
                 Some(_) if self.is_second_name(remote, path).await? => Ok(Tried::Done("hardlink")),
                 Some(_) => Ok(Tried::Taken),
                 None => Ok(Tried::Unusable(error)),

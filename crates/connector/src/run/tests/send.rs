@@ -48,6 +48,18 @@ fn names(server: &Server) -> Vec<String> {
         .collect()
 }
 
+/// Equal content within one second made the second document pass for the first.
+#[tokio::test]
+async fn equal_documents_within_one_second_are_each_stored() {
+    for (name, behaviour) in behaviours() {
+        let server = server_of(behaviour, &[]);
+        let documents = vec![document("a.txt", "same"), document("a.txt", "same")];
+        let outcomes = send(&server, into(IfExists::Rename), documents).await;
+        assert_eq!(outcomes.len(), 2, "{name}");
+        assert_eq!(names(&server), ["in/a.txt", "in/a1.txt"], "{name}");
+    }
+}
+
 #[tokio::test]
 async fn rename_takes_the_first_free_name_on_every_server() {
     for (name, behaviour) in behaviours() {
