@@ -33,6 +33,8 @@ pub(crate) struct Driver<R: Driven, Io> {
     /// Sealed bytes on their way to the socket: swapped with the connection's own buffer, so that
     /// the lock is not held while the socket is written.
     output: BytesMut,
+    /// Whether there are requests in `output`.
+    carries: Carries,
     receiving: Half,
     sending: Half,
     sleep: Pin<Box<Sleep>>,
@@ -47,6 +49,15 @@ enum Half {
     Ended,
 }
 
+/// What is on its way to the socket.
+#[derive(PartialEq, Eq)]
+enum Carries {
+    /// Requests, or parts of them.
+    Requests,
+    /// Signs of life, window adjustments, key exchange.
+    Other,
+}
+
 impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
     pub(crate) fn new(shared: Arc<Shared<R>>, io: Io) -> Self {
         Self {
@@ -54,6 +65,7 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
             io,
             input: BytesMut::new(),
             output: BytesMut::new(),
+            carries: Carries::Other,
             receiving: Half::Open,
             sending: Half::Open,
             sleep: Box::pin(tokio::time::sleep(LAST_WORDS)),
@@ -107,11 +119,17 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
         }
         if self.output.is_empty() {
             let mut state = self.shared.lock();
+            let queued = state.queued();
             let sealed = state.conn.transmit(now, WRITE_ROOM);
             if sealed.is_empty() {
                 return false;
             }
             std::mem::swap(sealed, &mut self.output);
+            self.carries = if state.queued() < queued {
+                Carries::Requests
+            } else {
+                Carries::Other
+            };
         }
         let outcome = match Pin::new(&mut self.io).poll_write(cx, &self.output) {
             Poll::Pending => return false,
@@ -121,7 +139,9 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
         match outcome {
             Ok(written) => {
                 self.output.advance(written);
-                self.shared.lock().progress = now;
+                if self.carries == Carries::Requests {
+                    self.shared.lock().progress = now;
+                }
             }
             // What the peer said before it went away is still to be read, and its end is found
             // there; the error is kept for the message.

@@ -41,6 +41,8 @@ pub(crate) trait Machines<R: Driven>: Default + Send {
     /// Moves what can be moved between machines and channels; whether anything moved. `progress` is
     /// set when a reply came.
     fn pump(&mut self, mux: &mut Mux<R>, progress: &mut Instant, now: Instant) -> bool;
+    /// Bytes of the machines' that wait in channels.
+    fn queued(&self, mux: &Mux<R>) -> usize;
     /// The connection is gone.
     fn end(&mut self, lost: &Lost);
 }
@@ -64,7 +66,8 @@ pub(crate) struct State<R: Driven> {
     pub(crate) machines: R::Machines,
     /// Set once the connection has ended; everybody is told the same.
     pub(crate) ended: Option<Lost>,
-    /// When bytes last left or a reply last came: what request deadlines are measured from.
+    /// When bytes of a request last left or a reply last came: what request deadlines are measured
+    /// from. Signs of life are no progress: a server whose files hang gives them all the same.
     pub(crate) progress: Instant,
     pub(crate) io_error: Option<Arc<io::Error>>,
     events: VecDeque<R::Event>,
@@ -128,6 +131,14 @@ impl<R: Driven> State<R> {
     /// Remembers the driver before it begins to work: a handle that acts meanwhile wakes it again.
     pub(crate) fn park(&mut self, cx: &Context<'_>) {
         self.driver = Some(cx.waker().clone());
+    }
+
+    /// Bytes of the machines' that wait in channels.
+    pub(crate) fn queued(&mut self) -> usize {
+        match self.conn.mux() {
+            Some(mux) => self.machines.queued(mux),
+            None => 0,
+        }
     }
 
     /// Hands every event to whom it concerns and moves the machines' data; whether anything moved.

@@ -249,6 +249,11 @@ impl<R: Role> Mux<R> {
             })
     }
 
+    /// Bytes that were written and have not left yet; 0 if the channel is not open.
+    pub fn queued(&self, id: ChannelId) -> usize {
+        self.channels.peek(id).map_or(0, |it| it.outbox.queued())
+    }
+
     /// What the peer lets us send on the channel; `None` when it is not open.
     pub fn peer_limits(&self, id: ChannelId) -> Option<PeerLimits> {
         let channel = self

@@ -87,6 +87,10 @@ impl shared::Machines<ClientRole> for Machines {
         moved
     }
 
+    fn queued(&self, mux: &Mux<ClientRole>) -> usize {
+        self.0.iter().map(|it| mux.queued(it.channel)).sum()
+    }
+
     fn end(&mut self, lost: &Lost) {
         for session in &mut self.0 {
             session.fail(SftpError::Lost(lost.clone()));
