@@ -92,7 +92,7 @@ impl Client {
             deadlines: deadlines.clone(),
             clock: clock.clone(),
         };
-        client.judge(judge, &mut clock).await?;
+        client.judge(judge, &clock).await?;
         authenticate(&client.shared, credentials, &mut clock).await?;
         client.clock = clock;
         Ok(client)
@@ -101,7 +101,7 @@ impl Client {
     async fn judge(
         &self,
         judge: impl FnOnce(&HostKey) -> Trust + Send,
-        clock: &mut Clock,
+        clock: &Clock,
     ) -> Result<(), ConnectError> {
         let key = loop {
             if let ClientEvent::HostKey(key) = clock.event(&self.shared, Stage::Handshake).await? {
@@ -215,7 +215,7 @@ impl Clock {
 
     /// The next event, until the deadline. The connection is asked what it waits for.
     pub(crate) async fn event(
-        &mut self,
+        &self,
         shared: &Shared<ClientRole>,
         stage: Stage,
     ) -> Result<ClientEvent, ConnectError> {

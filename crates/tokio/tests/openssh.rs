@@ -45,7 +45,7 @@ async fn read(sftp: &Sftp, path: &[u8]) -> Vec<u8> {
 }
 
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 31 >> 3) as u8).collect()
+    (0..len).map(|at| ((at * 31) >> 3) as u8).collect()
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_file_goes_there_and_comes_back_the_same() {
 async fn a_directory_of_many_names_is_listed_whole() {
     let sshd = Sshd::start();
     for n in 0..3000 {
-        sshd.write(&format!("d/n{n}"), b"");
+        sshd.write(format!("d/n{n}"), b"");
     }
     let (_client, sftp) = session(&sshd).await;
     let mut dir = sftp.read_dir(b"d").await.unwrap();

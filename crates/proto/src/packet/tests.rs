@@ -470,19 +470,19 @@ fn sequence_numbers_run_on_over_new_keys_unless_they_are_reset() {
 fn a_packet_out_of_its_place_is_noticed() {
     let mut encoder = Framing::Aead.encoder(16);
     put(&mut encoder, &[2, 1]);
-    let first = encoder.out().split();
+    let mut first = encoder.out().split();
     put(&mut encoder, &[2, 2]);
-    let second = encoder.out().split();
+    let mut second = encoder.out().split();
     let mut decoder = Framing::Aead.decoder(16);
     assert_eq!(
-        take(&mut decoder, &mut second.clone()),
+        take(&mut decoder, &mut second),
         Err(Error::Integrity),
         "dropped"
     );
     let mut decoder = Framing::Aead.decoder(16);
     assert!(take(&mut decoder, &mut first.clone()).is_ok());
     assert_eq!(
-        take(&mut decoder, &mut first.clone()),
+        take(&mut decoder, &mut first),
         Err(Error::Integrity),
         "repeated"
     );

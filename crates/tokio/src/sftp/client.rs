@@ -45,6 +45,9 @@ pub(super) struct Inner {
     limits: Option<Limits>,
 }
 
+/// A request under way.
+type Call<'s, T> = Pin<Box<dyn Future<Output = Result<T, SftpError>> + Send + 's>>;
+
 /// Which deadline a request has.
 #[derive(Clone, Copy)]
 pub(super) enum Patience {
@@ -383,7 +386,7 @@ impl Inner {
         &'s self,
         request: &'s Q,
         patience: Patience,
-    ) -> Pin<Box<dyn Future<Output = Result<<Q::Reply as Kind>::Value, SftpError>> + Send + 's>>
+    ) -> Call<'s, <Q::Reply as Kind>::Value>
     where
         Q: Request<'a> + Sync,
         <Q::Reply as Kind>::Value: Send,

@@ -33,16 +33,15 @@ pub(super) trait Job: Send + Sync {
     fn is_over(&self) -> bool;
 }
 
+/// A request that was sent and what the planner knows it by, if one was wanted.
+type Sent<K, T> = Result<Option<(Pending<K>, T)>, Blocked>;
+
 /// How a planner's requests and answers look, whatever it plans.
 pub(super) trait Planner: Send {
     type Ticket: Send;
     type Kind: kind::Kind;
 
-    fn send(
-        &mut self,
-        machine: &mut Client,
-        handle: &Handle,
-    ) -> Result<Option<(Pending<Self::Kind>, Self::Ticket)>, Blocked>;
+    fn send(&mut self, machine: &mut Client, handle: &Handle) -> Sent<Self::Kind, Self::Ticket>;
     fn answer(
         &mut self,
         ticket: Self::Ticket,
@@ -236,11 +235,7 @@ impl Planner for Reading {
     type Ticket = ReadAt;
     type Kind = kind::Data;
 
-    fn send(
-        &mut self,
-        machine: &mut Client,
-        handle: &Handle,
-    ) -> Result<Option<(Pending<kind::Data>, ReadAt)>, Blocked> {
+    fn send(&mut self, machine: &mut Client, handle: &Handle) -> Sent<kind::Data, ReadAt> {
         if !machine.has_room_for(self.request_len) {
             return Err(Blocked::Full);
         }
@@ -353,11 +348,7 @@ impl Planner for Writing {
     type Ticket = WriteAt;
     type Kind = kind::Status;
 
-    fn send(
-        &mut self,
-        machine: &mut Client,
-        handle: &Handle,
-    ) -> Result<Option<(Pending<kind::Status>, WriteAt)>, Blocked> {
+    fn send(&mut self, machine: &mut Client, handle: &Handle) -> Sent<kind::Status, WriteAt> {
         if !machine.has_room_for(self.write_len) {
             return Err(Blocked::Full);
         }
@@ -412,11 +403,7 @@ impl Planner for Names {
     type Ticket = NamesTicket;
     type Kind = kind::Names;
 
-    fn send(
-        &mut self,
-        machine: &mut Client,
-        handle: &Handle,
-    ) -> Result<Option<(Pending<kind::Names>, NamesTicket)>, Blocked> {
+    fn send(&mut self, machine: &mut Client, handle: &Handle) -> Sent<kind::Names, NamesTicket> {
         if !machine.has_room_for(0) {
             return Err(Blocked::Full);
         }
