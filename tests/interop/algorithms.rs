@@ -1,0 +1,189 @@
+//! Each algorithm that we offer, forced one at a time: once by us, once by the server's
+//! configuration, with both providers (RFC 4253 §6.3, §6.4, §6.5, §6.6, §7.1).
+
+use crate::common::{Login, Noise, get, put};
+use sansftp_crypto::{default_provider, rustcrypto};
+use sansftp_proto::crypto::CryptoProvider;
+use sansftp_proto::error::Error as Protocol;
+use sansftp_proto::session::{Algorithms, Config};
+use sansftp_proto::transport::Negotiated;
+use sansftp_testkit::sshd::{Sftp, Sshd};
+use sansftp_tokio::{ConnectError, Stage};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What is forced.
+#[derive(Debug, Clone, Copy)]
+enum Forced {
+    Kex(&'static str),
+    HostKey(&'static str),
+    Cipher(&'static str),
+    /// Together with `aes128-ctr`: beside an AEAD cipher there is no MAC.
+    Mac(&'static str),
+}
+
+const CASES: [Forced; 21] = [
+    Forced::Kex("curve25519-sha256"),
+    Forced::Kex("curve25519-sha256@libssh.org"),
+    Forced::Kex("ecdh-sha2-nistp256"),
+    Forced::Kex("ecdh-sha2-nistp384"),
+    Forced::Kex("diffie-hellman-group14-sha256"),
+    Forced::Kex("diffie-hellman-group16-sha512"),
+    Forced::HostKey("ssh-ed25519"),
+    Forced::HostKey("ecdsa-sha2-nistp256"),
+    Forced::HostKey("ecdsa-sha2-nistp384"),
+    Forced::HostKey("rsa-sha2-256"),
+    Forced::HostKey("rsa-sha2-512"),
+    Forced::Cipher("aes128-gcm@openssh.com"),
+    Forced::Cipher("aes256-gcm@openssh.com"),
+    Forced::Cipher("chacha20-poly1305@openssh.com"),
+    Forced::Cipher("aes128-ctr"),
+    Forced::Cipher("aes192-ctr"),
+    Forced::Cipher("aes256-ctr"),
+    Forced::Mac("hmac-sha2-256"),
+    Forced::Mac("hmac-sha2-512"),
+    Forced::Mac("hmac-sha2-256-etm@openssh.com"),
+    Forced::Mac("hmac-sha2-512-etm@openssh.com"),
+];
+
+const BESIDE_MAC: &str = "aes128-ctr";
+
+impl Forced {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Kex(name) | Self::HostKey(name) | Self::Cipher(name) | Self::Mac(name) => name,
+        }
+    }
+
+    /// By us: the list has nothing else in it.
+    fn by_us(self, mut algorithms: Algorithms) -> Algorithms {
+        let only = vec![self.name().to_owned()];
+        match self {
+            Self::Kex(_) => algorithms.kex = only,
+            Self::HostKey(_) => algorithms.host_key = only,
+            Self::Cipher(_) => algorithms.cipher = only,
+            Self::Mac(_) => {
+                algorithms.cipher = vec![BESIDE_MAC.to_owned()];
+                algorithms.mac = only;
+            }
+        }
+        algorithms
+    }
+
+    /// By the server.
+    fn by_sshd(self) -> Sshd {
+        let name = self.name();
+        let builder = Sshd::builder().sftp(Sftp::Internal);
+        match self {
+            Self::Kex(_) => builder.config(format!("KexAlgorithms {name}")),
+            Self::HostKey(_) => builder.config(format!("HostKeyAlgorithms {name}")),
+            Self::Cipher(_) => builder.config(format!("Ciphers {name}")),
+            Self::Mac(_) => builder
+                .config(format!("Ciphers {BESIDE_MAC}"))
+                .config(format!("MACs {name}")),
+        }
+        .start()
+    }
+
+    /// Whether just that was agreed on.
+    fn is_in(self, agreed: &Negotiated) -> bool {
+        let ciphers = [agreed.cipher_to_server, agreed.cipher_to_client];
+        let macs = [agreed.mac_to_server, agreed.mac_to_client];
+        match self {
+            Self::Kex(name) => agreed.kex == name,
+            Self::HostKey(name) => agreed.host_key == name,
+            Self::Cipher(name) => {
+                let streams = name.ends_with("-ctr");
+                ciphers == [name; 2] && macs.iter().all(|mac| mac.is_some() == streams)
+            }
+            Self::Mac(name) => ciphers == [BESIDE_MAC; 2] && macs == [Some(name); 2],
+        }
+    }
+}
+
+/// Connects, sends and fetches a file, and tells whether the forced algorithm was the one.
+async fn works(forced: Forced, sshd: &Sshd, config: Config<sansftp_proto::role::Client>) {
+    let (client, sftp) = Login::new(sshd).config(config).session().await;
+    let agreed = client.negotiated().unwrap();
+    assert!(forced.is_in(&agreed), "{forced:?}: {agreed:?}");
+    assert!(agreed.strict_kex, "{agreed:?}");
+    // Not a multiple of anything.
+    let data = Noise::all((1 << 20) + 4_321);
+    put(&sftp, b"there", &data).await;
+    let lies = sshd.home().join("there");
+    assert!(std::fs::read(&lies).unwrap() == data, "{forced:?}: sent");
+    assert!(get(&sftp, b"there").await == data, "{forced:?}: fetched");
+    std::fs::remove_file(lies).unwrap();
+    client.close().await;
+}
+
+async fn we_force_each(provider: &CryptoProvider) {
+    let sshd = Sshd::builder().sftp(Sftp::Internal).start();
+    for forced in CASES {
+        let mut config = Config::client(provider.clone());
+        config.algorithms = forced.by_us(config.algorithms);
+        works(forced, &sshd, config).await;
+    }
+}
+
+async fn the_server_forces_each(provider: &CryptoProvider) {
+    for forced in CASES {
+        works(forced, &forced.by_sshd(), Config::client(provider.clone())).await;
+    }
+}
+
+fn pure_rust() -> CryptoProvider {
+    rustcrypto::provider(Arc::new(sansftp_crypto::OsRandom))
+}
+
+#[tokio::test]
+async fn each_algorithm_works_where_we_offer_no_other() {
+    we_force_each(&default_provider()).await;
+}
+
+#[tokio::test]
+async fn each_algorithm_works_where_we_offer_no_other_in_pure_rust() {
+    we_force_each(&pure_rust()).await;
+}
+
+#[tokio::test]
+async fn each_algorithm_works_where_the_server_takes_no_other() {
+    the_server_forces_each(&default_provider()).await;
+}
+
+#[tokio::test]
+async fn each_algorithm_works_where_the_server_takes_no_other_in_pure_rust() {
+    the_server_forces_each(&pure_rust()).await;
+}
+
+#[test]
+fn no_algorithm_that_a_provider_has_is_left_out_above() {
+    let tested: BTreeSet<String> = CASES.iter().map(|it| it.name().to_owned()).collect();
+    for provider in [default_provider(), pure_rust()] {
+        let all = Algorithms::of(&provider);
+        let lists = [all.kex, all.host_key, all.cipher, all.mac];
+        assert_eq!(lists.into_iter().flatten().collect::<BTreeSet<_>>(), tested);
+    }
+}
+
+#[tokio::test]
+async fn nothing_in_common_is_an_error_that_shows_both_lists() {
+    let sshd = Sshd::builder().config("Ciphers aes256-ctr").start();
+    let mut config = Config::client(default_provider());
+    config.algorithms.cipher = vec!["aes128-gcm@openssh.com".to_owned()];
+    let error = Login::new(&sshd)
+        .config(config)
+        .connect()
+        .await
+        .unwrap_err();
+    let ConnectError::Lost { stage, lost } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(stage, Stage::Handshake);
+    let Protocol::PeerIncompatible { list, ours, theirs } = lost.protocol else {
+        panic!("{lost}")
+    };
+    assert!(list.contains("cipher"), "{list}");
+    assert_eq!(ours, "aes128-gcm@openssh.com");
+    assert_eq!(theirs, "aes256-ctr");
+}

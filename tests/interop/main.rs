@@ -1,0 +1,14 @@
+//! The driver against a stock OpenSSH server on a loopback port: what it agrees on, how it
+//! authenticates, changes keys, moves files and ends when the network fails.
+//!
+//! Not the connector and not the program, whose tests begin where these end; and not what only a
+//! scripted peer can do wrong. Needs `sshd`, `sftp-server` and `ssh-keygen`.
+
+mod algorithms;
+mod auth;
+mod blocking;
+mod common;
+mod faults;
+mod files;
+mod rekey;
+mod speed;

@@ -1,0 +1,110 @@
+//! Keys that change every 1 MiB while files move in both directions, at the server's wish, at ours,
+//! and at both (RFC 4253 §9, RFC 4344 §3).
+
+use crate::common::{Login, disk_hash, get_hash, put_noise};
+use sansftp_crypto::default_provider;
+use sansftp_proto::session::Config;
+use sansftp_testkit::sshd::{Sftp, Sshd};
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1 << 20;
+
+/// Who wants new keys after 1 MiB in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Servers,
+    Ours,
+    Both,
+}
+
+/// A cipher, and a MAC where it needs one.
+type Suite = (&'static str, Option<&'static str>);
+
+const GCM: Suite = ("aes128-gcm@openssh.com", None);
+const CHACHA: Suite = ("chacha20-poly1305@openssh.com", None);
+const CTR_ETM: Suite = ("aes128-ctr", Some("hmac-sha2-256-etm@openssh.com"));
+const CTR: Suite = ("aes256-ctr", Some("hmac-sha2-512"));
+
+/// Moves `mib` MiB there and back, and asserts that keys changed about once for each of them.
+async fn moves(whose: Wish, (cipher, mac): Suite, mib: u64) {
+    let mut builder = Sshd::builder().sftp(Sftp::Internal);
+    if whose != Wish::Ours {
+        builder = builder.config("RekeyLimit 1M");
+    }
+    let sshd = builder.start();
+    let mut config = Config::client(default_provider());
+    config.algorithms.cipher = vec![cipher.to_owned()];
+    // Beside an AEAD cipher it is not used, but an empty list would not be an offer.
+    config.algorithms.mac = vec![mac.unwrap_or("hmac-sha2-256").to_owned()];
+    if whose != Wish::Servers {
+        config.limits.rekey_bytes = Some(MIB);
+    }
+    let (client, sftp) = Login::new(&sshd).config(config).session().await;
+    assert_eq!(client.exchanges(), 1);
+
+    let sent = put_noise(&sftp, b"file", mib * MIB).await;
+    assert_eq!(disk_hash(&sshd.home().join("file")), sent, "{cipher}");
+    let up = client.exchanges() - 1;
+    assert!(plausible(mib).contains(&up), "{whose:?}, {cipher}: {up}");
+
+    assert_eq!(get_hash(&sftp, b"file").await, sent, "{cipher}");
+    let down = client.exchanges() - 1 - up;
+    let most = match whose {
+        Wish::Ours => mib + mib / 4,
+        // OpenSSH counts the bytes of the packet that it is about to send as blocks, so that each of
+        // 64 KiB or more has keys of its own; and it fills few of them.
+        Wish::Servers | Wish::Both => mib * 16,
+    };
+    assert!(
+        (mib / 4..=most).contains(&down),
+        "{whose:?}, {cipher}: {down}"
+    );
+    println!("{whose:?}, {cipher}, {mib} MiB: {up} exchanges up, {down} down");
+    client.close().await;
+}
+
+/// An exchange begins when 1 MiB has passed, and until the other end has heard of it as much as its
+/// window allows, 2 MiB, passes under the old keys.
+fn plausible(mib: u64) -> RangeInclusive<u64> {
+    mib / 4..=mib + mib / 4
+}
+
+#[tokio::test]
+async fn the_server_changes_keys_every_mebibyte_of_200() {
+    moves(Wish::Servers, GCM, 200).await;
+}
+
+#[tokio::test]
+async fn we_change_keys_every_mebibyte_of_200() {
+    moves(Wish::Ours, GCM, 200).await;
+}
+
+#[tokio::test]
+async fn keys_change_under_each_framing() {
+    for suite in [CHACHA, CTR_ETM, CTR] {
+        moves(Wish::Servers, suite, 20).await;
+        moves(Wish::Ours, suite, 20).await;
+    }
+}
+
+#[tokio::test]
+async fn both_ends_may_begin_at_once() {
+    for suite in [GCM, CHACHA, CTR_ETM] {
+        moves(Wish::Both, suite, 20).await;
+    }
+}
+
+#[tokio::test]
+async fn old_keys_are_changed_while_nothing_moves() {
+    let sshd = Sshd::start();
+    let mut config = Config::client(default_provider());
+    config.limits.rekey_interval = Duration::from_millis(100);
+    let (client, sftp) = Login::new(&sshd).config(config).session().await;
+    let end = Instant::now() + Duration::from_secs(10);
+    while client.exchanges() < 4 {
+        assert!(Instant::now() < end, "{} exchanges", client.exchanges());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    sftp.real_path(b".").await.unwrap();
+}
