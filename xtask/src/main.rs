@@ -23,6 +23,7 @@ cargo xtask COMMAND
   fuzz-smoke [--seconds N] [TARGET..] builds all fuzz targets once, runs each for N seconds (10)
   bench [--rounds N] [--size SIZE]    sansftp beside OpenSSH's sftp, in one run (3 rounds, 1GiB)
         [--cipher NAME]...            one or several, else aes256-gcm@openssh.com and chacha20-poly1305@openssh.com
+  corpus --record                     records the sessions of tests/recordings anew, against the stock sshd
   nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmark
 ";
 
@@ -71,6 +72,13 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<(), Failure> {
             let ciphers = arguments.values_from_str("--cipher")?;
             nothing_left(arguments)?;
             bench::run(rounds, &size, &ciphers)
+        }
+        "corpus" => {
+            if !arguments.contains("--record") {
+                return Err(Failure::Usage("corpus does one thing: --record".to_owned()));
+            }
+            nothing_left(arguments)?;
+            stages::record()
         }
         "nightly" => {
             let minutes = option(&mut arguments, "--minutes")?.unwrap_or(5);

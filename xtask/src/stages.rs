@@ -50,6 +50,8 @@ pub(crate) fn nightly(minutes: u64) -> Result<(), Failure> {
             "sansftp-tests",
             "--",
             "--ignored",
+            "--skip",
+            RECORDER,
         ]))
     };
     let fuzz = || fuzz::smoke(minutes * 60, &[]);
@@ -60,6 +62,25 @@ pub(crate) fn nightly(minutes: u64) -> Result<(), Failure> {
         ("bench", &bench),
     ];
     run(stages)
+}
+
+/// The test that writes `tests/recordings`.
+const RECORDER: &str = "record_sessions_with_openssh";
+
+/// `cargo xtask corpus --record`: needed when what our client says changes on purpose.
+pub(crate) fn record() -> Result<(), Failure> {
+    install::openssh()?;
+    let filter = [
+        "test",
+        "-p",
+        "sansftp-tests",
+        "--test",
+        "proto",
+        RECORDER,
+        "--",
+        "--ignored",
+    ];
+    succeed(&mut cargo(&filter))
 }
 
 fn clippy() -> Result<(), Failure> {

@@ -147,6 +147,13 @@ impl Error {
         self
     }
 
+    /// The same, where trying again cannot help or would do a part of it twice.
+    #[must_use]
+    pub fn not_retryable(mut self) -> Self {
+        self.retryable = false;
+        self
+    }
+
     /// The same, known to have come before there was a session.
     #[must_use]
     pub fn before_session(mut self) -> Self {

@@ -31,3 +31,4 @@ pub use filter::{DotRule, NameFilter};
 pub use names::{is_base_name, is_ours};
 pub use path::printable;
 pub use run::{Cancel, Connector, Destination, Outcomes};
+pub use units::parse_duration;

@@ -263,6 +263,8 @@ pub struct Room {
     pub available: u64,
     /// Files that this account may still make.
     pub files_available: u64,
+    /// Files that there can be in all; 0 where the file system does not count them.
+    pub files: u64,
 }
 
 /// What a server can do beyond the basics.

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use sansftp_connector::connection::{Algorithms, ByteSize, HostKeyPolicy, RetryDelay};
-
-use super::duration;
+use sansftp_connector::parse_duration;
 
 /// What every command that connects needs to reach a server.
 #[derive(Debug, Default, Args)]
@@ -31,7 +30,7 @@ pub(crate) struct ReachArgs {
     #[arg(long, value_name = "LISTS")]
     pub(crate) algorithms: Option<Algorithms>,
     /// From name resolution to a session that answers, such as 30s.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) connect_timeout: Option<Duration>,
 }
 
@@ -61,16 +60,16 @@ pub(crate) struct SessionArgs {
         value_parser = super::words::<HostKeyPolicy>(&["strict", "accept-new", "accept-any"]))]
     pub(crate) host_key_policy: Option<HostKeyPolicy>,
     /// Without progress on any request, such as 60s.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) request_timeout: Option<Duration>,
     /// For what may take long on big files: forcing to disk, closing, copying; such as 10m.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) durable_timeout: Option<Duration>,
     /// For the whole command; none when unset.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) operation_timeout: Option<Duration>,
     /// Between probes of a silent connection, such as 30s; 0s: never.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) keepalive: Option<Duration>,
     /// How often something is tried again where this can help.
     #[arg(long, value_name = "NUMBER")]

@@ -11,7 +11,6 @@ mod tests;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -190,14 +189,6 @@ where
         word.parse()
             .unwrap_or_else(|_| unreachable!("a word of the list is one that the type reads"))
     })
-}
-
-/// Reads `30s`, `10m`, `500ms`.
-fn duration(text: &str) -> Result<Duration, String> {
-    text.parse::<jiff::SignedDuration>()
-        .ok()
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .ok_or_else(|| "write it as 500ms, 30s, 10m or 1h".to_owned())
 }
 
 const OVERVIEW: &str = "\

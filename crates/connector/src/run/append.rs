@@ -8,7 +8,7 @@
 use super::diagnose::{Doing, exists, plain};
 use super::places::behind_links;
 use super::source::Source;
-use super::upload::{Target, Written, digest_for, digested, open_write};
+use super::upload::{Found, Target, Written, digest_for, digested, open_write};
 use crate::error::{Class, Error, Result};
 use crate::operation::{Send, Verify};
 use crate::path::RemotePath;
@@ -33,7 +33,7 @@ pub(super) struct Appended {
     /// Bytes of the body.
     pub(super) size: u64,
     pub(super) sha256: Option<[u8; 32]>,
-    pub(super) verified: &'static str,
+    pub(super) found: Found,
 }
 
 impl Append {
@@ -85,17 +85,17 @@ impl Append {
         let size = target
             .pour(&mut writer, &mut reading, at, digest.as_mut(), written)
             .await?;
-        let mut verified = target.settle(writer, send, size).await?;
+        let mut found = target.settle(writer, send, size).await?;
         self.written.acknowledged = size;
         let sha256 = digested(digest);
         if let (Verify::Hash, Some(sha256)) = (send.verify, &sha256) {
-            verified = target.verify_hash(sha256).await?;
+            found.verified = target.verify_hash(sha256).await?;
         }
         source.expect_unchanged(size).await?;
         Ok(Appended {
             size,
             sha256,
-            verified,
+            found,
         })
     }
 
@@ -109,6 +109,8 @@ impl Append {
         if self.written.sent == 0 {
             return error;
         }
+        // The same document again would be there twice, or once and a half.
+        let error = error.not_retryable();
         let stands = self.written.acknowledged;
         if stands == self.written.sent {
             return error.with_note(format_args!(

@@ -93,7 +93,27 @@ pub(super) fn plain(doing: Doing<'_>, error: RemoteError) -> Error {
         RemoteErrorKind::Disconnected => (Class::Disconnected, format!("{error} while {doing}")),
         RemoteErrorKind::Timeout => (Class::Timeout, format!("{error} while {doing}")),
     };
-    Error::new(class, words).with_source(error)
+    let explained = Error::new(class, words).with_source(error);
+    match hint(doing, class) {
+        Some(hint) => explained.with_hint(hint),
+        None => explained,
+    }
+}
+
+/// What to do about a refusal whose class is all that is known.
+fn hint(doing: Doing<'_>, class: Class) -> Option<&'static str> {
+    Some(match class {
+        Class::Permission if doing.writes() || matches!(doing, Doing::Removing(_)) => {
+            "the account may not write there: name another directory, or ask the server's \
+             administrator"
+        }
+        Class::Permission => {
+            "the account may not look there: ask the server's administrator for the right to"
+        }
+        Class::NotFound => "check the name and its case; another may have taken the file away",
+        Class::NoSpace => "make room at the server, or ask whoever runs it",
+        _ => return None,
+    })
 }
 
 fn refused_name(doing: Doing<'_>, error: &RemoteError) -> String {
@@ -179,9 +199,9 @@ async fn cause<R: Remote>(
             .or_else(|| doing.used())
             .and_then(RemotePath::parent)
         && let Ok(room) = remote.statvfs(&place).await
-        && room.available == 0
+        && let Some(what) = exhausted(room, doing)
     {
-        let message = format!("{doing}: the server's disk is full ({error})");
+        let message = format!("{doing}: the server's disk {what} ({error})");
         return Ok(Some(
             Error::new(Class::NoSpace, message)
                 .with_hint("make room at the server, or ask whoever runs it"),
@@ -200,6 +220,15 @@ async fn cause<R: Remote>(
         ));
     }
     Ok(None)
+}
+
+/// What there is no more of. File systems that do not count their files tell a total of none.
+fn exhausted(room: Room, doing: Doing<'_>) -> Option<&'static str> {
+    if room.available == 0 {
+        return Some("is full");
+    }
+    let makes = matches!(doing, Doing::Creating(_) | Doing::MakingDirectory(_));
+    (makes && room.files_available == 0 && room.files > 0).then_some("holds no more files")
 }
 
 /// The error for a name that is taken.

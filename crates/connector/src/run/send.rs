@@ -16,11 +16,12 @@ use super::compare::{copy_through, same_content};
 use super::diagnose::{Doing, exists, explain, look, plain, remove_if_there};
 use super::get::{hex, track_move};
 use super::leftovers::{Leftovers, released};
+use super::list::track_attrs;
 use super::moving::{Across, Mover};
 use super::places::{Missing, ensure, move_to_directory, refuse_same, remote_directory};
 use super::session::is_loss;
 use super::source::Source;
-use super::upload::{Target, Written, digest_for, digested, open_write};
+use super::upload::{Found, Target, Written, digest_for, digested, open_write};
 use crate::document::{Document, Properties};
 use crate::error::{Class, Error, Result};
 use crate::names::{self, TemporaryName};
@@ -278,7 +279,11 @@ impl Sending<'_> {
             .into_iter()
             .flatten()
         {
-            ensure(remote, place, missing).await?;
+            // Looked at once in a session: should one go meanwhile, creating the file says so.
+            if !step.session.facts.directories.contains(place) {
+                ensure(step.session.remote(), place, missing).await?;
+                step.session.facts.found_directory(place.clone());
+            }
         }
         Ok(Places {
             staging: staging.unwrap_or_else(|| directory.clone()),
@@ -367,14 +372,14 @@ impl Sending<'_> {
         let size = target
             .pour(&mut writer, &mut reading, 0, digest.as_mut(), written)
             .await?;
-        let mut verified = target.settle(writer, self.send, size).await?;
+        let mut found = target.settle(writer, self.send, size).await?;
         let sha256 = digested(digest);
         if let (Verify::Hash, Some(sha256)) = (self.send.verify, &sha256) {
-            verified = target.verify_hash(sha256).await?;
+            found.verified = target.verify_hash(sha256).await?;
         }
         self.source.expect_unchanged(size).await?;
         self.size = size;
-        track(outcome, verified, sha256);
+        track(outcome, found, sha256);
         self.set_attributes(remote, &path, outcome).await?;
         if !self.send.in_place {
             return Ok(Stage::Publish);
@@ -512,7 +517,7 @@ impl Sending<'_> {
         self.size = appended.size;
         self.ours.incomplete = None;
         self.published = Some(path.clone());
-        track(outcome, appended.verified, appended.sha256);
+        track(outcome, appended.found, appended.sha256);
         self.set_attributes(remote, &path, outcome).await?;
         Ok(Stage::Move)
     }
@@ -651,7 +656,15 @@ impl Sending<'_> {
             modified,
         };
         match remote.set_attrs(path, attrs).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                let set = Attrs {
+                    permissions,
+                    modified,
+                    ..Attrs::default()
+                };
+                track_attrs(&mut outcome.properties, &set);
+                Ok(())
+            }
             Err(error) if error.is_lost() => Err(plain(Doing::SettingAttributes(path), error)),
             Err(error) => {
                 let error = plain(Doing::SettingAttributes(path), error);
@@ -676,7 +689,8 @@ impl Sending<'_> {
         if self.stage == Stage::Move
             && let Some(published) = &self.published
         {
-            error = error.with_note(format_args!(
+            // Sent again, it would be there twice or in its own way.
+            error = error.not_retryable().with_note(format_args!(
                 "the file is complete, and stands as {published}"
             ));
         }
@@ -691,8 +705,9 @@ impl Sending<'_> {
     }
 }
 
-fn track(outcome: &mut Outcome, verified: &'static str, sha256: Option<[u8; 32]>) {
-    outcome.properties.set("verified", verified);
+fn track(outcome: &mut Outcome, found: Found, sha256: Option<[u8; 32]>) {
+    track_attrs(&mut outcome.properties, &found.attrs);
+    outcome.properties.set("verified", found.verified);
     if let Some(sha256) = sha256 {
         outcome.properties.set("sha256", hex(&sha256));
     }

@@ -3,6 +3,7 @@
 //!
 //! Not a pool: a step has one session at a time.
 
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -34,6 +35,34 @@ pub(super) struct Facts {
     pub(super) plain_rename: Option<PlainRename>,
     /// Probes that may still lie there, because the connection was lost.
     pub(super) probes: Vec<RemotePath>,
+    /// Directories that were seen to be there.
+    pub(super) directories: HashSet<RemotePath>,
+    /// Of names that were numbered: the number after the last that was found taken or claimed.
+    numbered: HashMap<RemotePath, u32>,
+}
+
+/// So much is remembered of either at most; then it is forgotten and learned again.
+const REMEMBERED: usize = 1024;
+
+impl Facts {
+    pub(super) fn found_directory(&mut self, directory: RemotePath) {
+        if self.directories.len() >= REMEMBERED {
+            self.directories.clear();
+        }
+        self.directories.insert(directory);
+    }
+
+    /// Which number to try after the name itself was found taken.
+    pub(super) fn first_number(&self, path: &RemotePath) -> u32 {
+        self.numbered.get(path).copied().unwrap_or(1)
+    }
+
+    pub(super) fn found_number(&mut self, path: RemotePath, next: u32) {
+        if self.numbered.len() >= REMEMBERED {
+            self.numbered.clear();
+        }
+        self.numbered.insert(path, next);
+    }
 }
 
 /// What a server's plain rename does with an existing target.

@@ -13,7 +13,7 @@ use crate::error::{Class, Error, Result};
 use crate::operation::{Send, Verify};
 use crate::path::RemotePath;
 use crate::progress::Observer;
-use crate::remote::{Remote, WriteMode, Writer};
+use crate::remote::{Attrs, Remote, WriteMode, Writer};
 
 /// Where bytes are written, and who is told of it.
 pub(super) struct Target<'a, R: Remote> {
@@ -34,6 +34,15 @@ pub(super) struct Written {
     pub(super) acknowledged: u64,
     /// Bytes that the observer was told of in this attempt.
     pub(super) told: u64,
+}
+
+/// What a look at the finished file showed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// How it was verified, as the tracked property says it.
+    pub(super) verified: &'static str,
+    /// As the server told them; none where nothing was looked at.
+    pub(super) attrs: Attrs,
 }
 
 impl<R: Remote> Target<'_, R> {
@@ -77,7 +86,7 @@ impl<R: Remote> Target<'_, R> {
         mut writer: R::Writer,
         send: &Send,
         size: u64,
-    ) -> Result<&'static str> {
+    ) -> Result<Found> {
         let durable = match send
             .fsync
             .unwrap_or_else(|| self.remote.capabilities().fsync)
@@ -90,31 +99,35 @@ impl<R: Remote> Target<'_, R> {
         }
         if send.verify == Verify::None {
             self.closed(writer).await?;
-            return Ok("none");
+            return Ok(Found {
+                verified: "none",
+                attrs: Attrs::default(),
+            });
         }
         let looked = |error| plain(Doing::Looking(self.path), error);
         let on_handle = match writer.stat().await {
-            Ok(attrs) => attrs.size,
+            Ok(attrs) => Some(attrs),
             Err(error) if error.is_lost() => return Err(looked(error)),
             Err(_) => None,
         };
         self.closed(writer).await?;
-        let found = match on_handle {
-            Some(size) => Some(size),
-            None => match self.remote.stat(self.path).await {
-                Ok(attrs) => attrs.size,
+        let attrs = match on_handle {
+            Some(attrs) if attrs.size.is_some() => attrs,
+            _ => match self.remote.stat(self.path).await {
+                Ok(attrs) => attrs,
                 Err(error) if error.is_lost() => return Err(looked(error)),
                 // A drop box may forbid looking.
-                Err(_) => None,
+                Err(_) => Attrs::default(),
             },
         };
-        match found {
-            None => Ok("unverifiable"),
-            Some(found) if found == self.start + size => Ok("size"),
-            Some(found) => Err(Error::new(
+        let found = |verified| Ok(Found { verified, attrs });
+        match attrs.size {
+            None => found("unverifiable"),
+            Some(there) if there == self.start + size => found("size"),
+            Some(there) => Err(Error::new(
                 Class::Integrity,
                 format!(
-                    "{} has {found} bytes where {} were written; someone else may be writing it",
+                    "{} has {there} bytes where {} were written; someone else may be writing it",
                     self.path,
                     self.start + size
                 ),

@@ -76,8 +76,12 @@ fn signing_key(
     };
     let file = read_private_key(text.expose(), passphrase).map_err(|error| {
         let hint = match error {
-            KeyError::PassphraseMissing(_) => "set passphrase = { env = \"NAME\" } or { file = … }",
-            KeyError::PassphraseWrong(_) => "check the passphrase of the connection",
+            KeyError::PassphraseMissing(_) => {
+                "give --passphrase-file, or passphrase = { env = \"NAME\" } in the connection"
+            }
+            KeyError::PassphraseWrong(_) => {
+                "check --passphrase-file, or the connection's passphrase"
+            }
             _ => error.remedy(),
         };
         Error::configuration(format!("{name}: {error}")).with_hint(hint)

@@ -191,6 +191,7 @@ impl Remote for SftpRemote {
         Ok(Room {
             available: found.f_bavail.saturating_mul(found.f_frsize),
             files_available: found.f_favail,
+            files: found.f_files,
         })
     }
 

@@ -33,8 +33,11 @@ impl Judge {
     pub(super) fn new(connection: &Connection) -> Result<Self> {
         let host = host(connection)?;
         let pins = Pins::parse(&connection.known_host).map_err(|error| {
-            Error::configuration(format!("known-host, entry {error}"))
-                .with_hint("give 'ssh-ed25519 AAAA…' as ssh-keyscan prints it, or 'SHA256:…'")
+            Error::configuration(format!(
+                "known-host, entry {}: {}",
+                error.position, error.reason
+            ))
+            .with_hint("give 'ssh-ed25519 AAAA…' as ssh-keyscan prints it, or 'SHA256:…'")
         })?;
         let file = known_hosts_file(connection)?;
         let known = Arc::new(read_known_hosts(&file, connection)?);
