@@ -37,6 +37,8 @@ pub(crate) struct Driver<R: Driven, Io> {
     carries: Carries,
     receiving: Half,
     sending: Half,
+    /// Set when nothing can be sent any more: what the peer had to say has come by then, or will not.
+    heard_by: Option<Instant>,
     sleep: Pin<Box<Sleep>>,
     /// When the connection ended: what is left to send has until shortly after.
     ended: Option<Instant>,
@@ -68,6 +70,7 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
             carries: Carries::Other,
             receiving: Half::Open,
             sending: Half::Open,
+            heard_by: None,
             sleep: Box::pin(tokio::time::sleep(LAST_WORDS)),
             ended: None,
         }
@@ -143,10 +146,11 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
                     self.shared.lock().progress = now;
                 }
             }
-            // What the peer said before it went away is still to be read, and its end is found
+            // What the peer said before it went away is still to be read, and its end is mostly found
             // there; the error is kept for the message.
             Err(error) => {
                 self.sending = Half::Ended;
+                self.heard_by = Some(now + LAST_WORDS);
                 let mut state = self.shared.lock();
                 state.io_error.get_or_insert_with(|| Arc::new(error));
                 if self.receiving == Half::Ended {
@@ -161,11 +165,17 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
     fn tick(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let due = {
             let mut state = self.shared.lock();
+            if self.heard_by.take_if(|at| *at <= now).is_some() {
+                self.receiving = Half::Ended;
+                let _ = state.conn.handle_eof(now);
+                return true;
+            }
             let due = state.conn.poll_timeout();
             if due.is_some_and(|at| at <= now) {
                 let _ = state.conn.handle_timeout(now);
                 return true;
             }
+            let due = due.into_iter().chain(self.heard_by).min();
             due.or_else(|| self.ended.map(|at| at + LAST_WORDS))
         };
         let Some(at) = due else { return false };
@@ -214,5 +224,15 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Future for Driver<R, Io> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl<R: Driven, Io> Drop for Driver<R, Io> {
+    /// A runtime may end, or a poll panic, before the connection has ended: nobody may wait for a
+    /// driver that is gone.
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.conn.disconnect();
+        state.work(Instant::now());
     }
 }

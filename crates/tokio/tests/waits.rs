@@ -9,9 +9,12 @@ use sansftp_testkit::suite::Suite;
 use sansftp_tokio::sftp::SftpError;
 use sansftp_tokio::{Client, Credentials, Deadlines};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::time::timeout;
 
 /// SSH_FXP_VERSION 3 without extensions.
@@ -125,4 +128,86 @@ async fn signs_of_life_do_not_keep_a_request_waiting_that_nobody_answers() {
     let asked = timeout(Duration::from_secs(10), sftp.stat(b"x")).await;
     let error = asked.expect("the request has a deadline").unwrap_err();
     assert!(matches!(error, SftpError::TimedOut { .. }), "{error}");
+}
+
+/// A stream that can break for writing, and then says nothing any more.
+struct Breaks {
+    inner: DuplexStream,
+    broken: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Breaks {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Breaks {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_takes_nothing_any_more_ends_the_connection_without_waiting_for_its_end() {
+    let (inner, theirs) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(serve(theirs, silent()));
+    let broken = Arc::new(AtomicBool::new(false));
+    let io = Breaks {
+        inner,
+        broken: Arc::clone(&broken),
+    };
+    let client = Setup::new().over(io).await;
+    let sftp = client.sftp().await.unwrap();
+    broken.store(true, Ordering::Relaxed);
+    let asked = timeout(Duration::from_secs(20), sftp.stat(b"x")).await;
+    let error = asked.expect("the connection is lost").unwrap_err();
+    let SftpError::Lost(lost) = error else {
+        panic!("{error}")
+    };
+    let cause = lost.io.expect("the stream's error is kept").kind();
+    assert_eq!(cause, io::ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn whoever_waits_is_told_when_the_runtime_of_the_driver_goes() {
+    let drivers = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (_client, sftp) = drivers.block_on(async {
+        let client = Setup::new().against(silent()).await;
+        let sftp = client.sftp().await.unwrap();
+        (client, sftp)
+    });
+    let waiters = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    waiters.block_on(async {
+        let asked = timeout(Duration::from_secs(20), sftp.stat(b"x"));
+        let (asked, ()) = tokio::join!(asked, async { drivers.shutdown_background() });
+        let error = asked.expect("the driver is gone").unwrap_err();
+        assert!(matches!(error, SftpError::Lost(_)), "{error}");
+    });
 }
