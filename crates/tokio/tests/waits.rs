@@ -5,11 +5,13 @@ use sansftp_proto::auth::server::{Event, Verdict};
 use sansftp_proto::connection::ChannelEvent;
 use sansftp_proto::role::{Client as ClientRole, Server as ServerRole};
 use sansftp_proto::session::{Config, Connection, KeepAlive, ServerEvent, Trust};
+use sansftp_proto::sftp::{self, Extensions, StatusCode};
 use sansftp_testkit::suite::Suite;
 use sansftp_tokio::sftp::SftpError;
 use sansftp_tokio::{Client, Credentials, Deadlines};
+use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -210,4 +212,48 @@ fn whoever_waits_is_told_when_the_runtime_of_the_driver_goes() {
         let error = asked.expect("the driver is gone").unwrap_err();
         assert!(matches!(error, SftpError::Lost(_)), "{error}");
     });
+}
+
+/// Refuses each of the first `held` requests when the last of them has come, and every later one at
+/// once.
+fn refuses_after(held: usize) -> Program {
+    let mut server = sftp::Server::new(Extensions::NONE);
+    let (mut waiting, mut come) = (Vec::new(), 0);
+    Box::new(move |data| {
+        server.handle_data(data).unwrap();
+        while let Some(asked) = server.poll_request().unwrap() {
+            let sftp::Asked::Stat { reply, .. } = asked else {
+                panic!("only STAT is asked: {asked:?}")
+            };
+            waiting.push(reply);
+            come += 1;
+        }
+        if come >= held {
+            for reply in waiting.drain(..) {
+                server.reply(reply, Err(StatusCode::NO_SUCH_FILE.into()));
+            }
+        }
+        let out = std::iter::from_fn(|| server.poll_transmit());
+        out.flat_map(Vec::from).collect()
+    })
+}
+
+#[tokio::test]
+async fn a_request_that_found_no_room_goes_out_when_abandoned_ones_have_made_some() {
+    const ROOM: usize = 1024;
+    let client = Setup::new().against(refuses_after(ROOM)).await;
+    let sftp = client.sftp().await.unwrap();
+    let mut first: Vec<_> = (0..ROOM).map(|_| Box::pin(sftp.stat(b"x"))).collect();
+    let mut last = pin!(sftp.stat(b"y"));
+    // No turn is given to the driver in between.
+    poll_fn(|cx| {
+        assert!(first.iter_mut().all(|it| it.as_mut().poll(cx).is_pending()));
+        assert!(last.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    drop(first);
+    let answered = timeout(Duration::from_secs(20), last).await;
+    let error = answered.expect("there is room").unwrap_err();
+    assert_eq!(error.code(), Some(StatusCode::NO_SUCH_FILE), "{error}");
 }

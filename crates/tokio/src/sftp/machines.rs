@@ -299,9 +299,7 @@ impl Session {
     }
 
     fn hand_out(&mut self) {
-        let mut any = false;
         while let Some(done) = self.machine.poll_completion() {
-            any = true;
             let Some(owner) = self.owners.get_mut(done.id().index()) else {
                 continue;
             };
@@ -314,7 +312,8 @@ impl Session {
                 Owner::Nobody => self.machine.discard(done),
             }
         }
-        if any {
+        // Not only if there was an answer: requests that nobody waits for any more make room too.
+        if self.machine.has_room_for(0) {
             self.blocked.drain(..).for_each(Waker::wake);
         }
     }
