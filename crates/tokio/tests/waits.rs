@@ -8,7 +8,7 @@ use sansftp_proto::session::{Config, Connection, KeepAlive, ServerEvent, Trust};
 use sansftp_proto::sftp::{self, Extensions, StatusCode};
 use sansftp_testkit::suite::Suite;
 use sansftp_tokio::sftp::SftpError;
-use sansftp_tokio::{Client, Credentials, Deadlines};
+use sansftp_tokio::{Client, ConnectError, Credentials, Deadlines};
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -22,18 +22,16 @@ use tokio::time::timeout;
 /// SSH_FXP_VERSION 3 without extensions.
 const VERSION: &[u8] = &[0, 0, 0, 5, 2, 0, 0, 0, 3];
 
-/// What the server's SFTP program does with what it is sent: bytes in, bytes out.
-type Program = Box<dyn FnMut(Bytes) -> Vec<u8> + Send>;
+/// What the server's SFTP program does with what it is sent: bytes in, bytes out. `None`: the server
+/// hangs up.
+type Program = Box<dyn FnMut(Bytes) -> Option<Vec<u8>> + Send>;
 
 /// Says what version it has, and nothing after that.
 fn silent() -> Program {
     let mut asked = false;
     Box::new(move |_| {
-        if std::mem::replace(&mut asked, true) {
-            Vec::new()
-        } else {
-            VERSION.to_vec()
-        }
+        let first = !std::mem::replace(&mut asked, true);
+        Some(if first { VERSION.to_vec() } else { Vec::new() })
     })
 }
 
@@ -70,7 +68,10 @@ async fn serve(mut io: DuplexStream, mut program: Program) -> io::Result<()> {
                     } => mux.answer(answer, true),
                     ChannelEvent::Readable(id) => {
                         while let Some(data) = mux.read(id) {
-                            out.extend(program(data));
+                            let Some(answer) = program(data) else {
+                                return Ok(());
+                            };
+                            out.extend(answer);
                         }
                         if !out.is_empty() {
                             mux.write(id, std::mem::take(&mut out).into())
@@ -234,7 +235,7 @@ fn refuses_after(held: usize) -> Program {
             }
         }
         let out = std::iter::from_fn(|| server.poll_transmit());
-        out.flat_map(Vec::from).collect()
+        Some(out.flat_map(Vec::from).collect())
     })
 }
 
@@ -256,4 +257,14 @@ async fn a_request_that_found_no_room_goes_out_when_abandoned_ones_have_made_som
     let answered = timeout(Duration::from_secs(20), last).await;
     let error = answered.expect("there is room").unwrap_err();
     assert_eq!(error.code(), Some(StatusCode::NO_SUCH_FILE), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_instead_of_telling_its_limits_has_started_no_session() {
+    let version = b"\0\0\0\x20\x02\0\0\0\x03\0\0\0\x12limits@openssh.com\0\0\0\x011";
+    let mut answers = vec![version.to_vec()];
+    let program: Program = Box::new(move |_| answers.pop());
+    let client = Setup::new().against(program).await;
+    let error = client.sftp().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Lost { .. }), "{error}");
 }

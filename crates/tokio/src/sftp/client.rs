@@ -73,7 +73,8 @@ impl Sftp {
                 return Err(lost(ended.clone()));
             }
             let Some(mux) = state.conn.mux() else {
-                let protocol = Protocol::ApiMisuse("SFTP before authentication");
+                let ended = state.conn.error().cloned();
+                let protocol = ended.unwrap_or(Protocol::ApiMisuse("SFTP before authentication"));
                 return Err(lost(Lost { protocol, io: None }));
             };
             let id = mux
@@ -102,21 +103,18 @@ impl Sftp {
                 Poll::Ready(Started::Refused(why)) => {
                     Poll::Ready(Err(ConnectError::NoSubsystem(why)))
                 }
-                Poll::Ready(Started::Failed(SftpError::Lost(cause))) => {
-                    Poll::Ready(Err(lost(cause)))
-                }
-                Poll::Ready(Started::Failed(error)) => {
-                    Poll::Ready(Err(ConnectError::NoSubsystem(error.to_string())))
-                }
+                Poll::Ready(Started::Failed(error)) => Poll::Ready(Err(not_started(error))),
             }
         })
         .await?;
         if inner.extensions.contains(Extension::Limits) {
-            // A server that announces limits and then refuses to tell them has the usual ones.
-            inner.limits = inner
-                .request(&extensions::GetLimits {}, Patience::Request)
-                .await
-                .ok();
+            let told = inner.request(&extensions::GetLimits {}, Patience::Request);
+            inner.limits = match told.await {
+                Ok(limits) => Some(limits),
+                // A server that announces limits and then refuses to tell them has the usual ones.
+                Err(SftpError::Refused(_)) => None,
+                Err(error) => return Err(not_started(error)),
+            };
         }
         inner.lengths = inner
             .limits
@@ -615,6 +613,19 @@ impl fmt::Debug for Sftp {
             .field("extensions", &self.inner.extensions)
             .field("lengths", &self.inner.lengths)
             .finish_non_exhaustive()
+    }
+}
+
+/// Why a session did not start, as an error of connecting.
+fn not_started(error: SftpError) -> ConnectError {
+    let stage = Stage::Subsystem;
+    match error {
+        SftpError::Lost(lost) => ConnectError::Lost { stage, lost },
+        SftpError::TimedOut { request, .. } => ConnectError::TimedOut {
+            stage,
+            doing: request,
+        },
+        other => ConnectError::NoSubsystem(other.to_string()),
     }
 }
 
