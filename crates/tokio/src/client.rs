@@ -13,7 +13,7 @@ use sansftp_proto::session::{ClientEvent, Config, Connection, HostKey, Trust};
 use sansftp_proto::transport::Negotiated;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -24,7 +24,8 @@ pub struct Client {
     shared: Arc<Shared<ClientRole>>,
     driver: JoinHandle<()>,
     deadlines: Deadlines,
-    clock: Clock,
+    /// What the connect deadline left for the first session, until that is asked for.
+    left: Mutex<Option<Duration>>,
 }
 
 impl Client {
@@ -90,11 +91,11 @@ impl Client {
             shared,
             driver,
             deadlines: deadlines.clone(),
-            clock: clock.clone(),
+            left: Mutex::new(None),
         };
         client.judge(judge, &clock).await?;
         authenticate(&client.shared, credentials, &mut clock).await?;
-        client.clock = clock;
+        client.left = Mutex::new(Some(clock.left()));
         Ok(client)
     }
 
@@ -118,9 +119,14 @@ impl Client {
     ///
     /// # Errors
     /// [`ConnectError::NoSubsystem`] when the server refuses; timeouts and losses. The first session
-    /// shares the connect deadline; later ones have one of their own.
+    /// has what [`Deadlines::connect`] left when authentication was done; later ones have all of it.
     pub async fn sftp(&self) -> Result<Sftp, ConnectError> {
-        let clock = self.clock.or_at_least_again(self.deadlines.connect);
+        let left = self
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let clock = Clock::new(left.unwrap_or(self.deadlines.connect));
         let start = Sftp::start(Arc::clone(&self.shared), self.deadlines.clone());
         clock
             .within(Stage::Subsystem, "the SFTP subsystem", start)
@@ -185,7 +191,7 @@ impl fmt::Debug for Client {
 }
 
 /// The connect deadline. Stands still while a person is asked.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Clock {
     deadline: Instant,
 }
@@ -236,12 +242,8 @@ impl Clock {
         answer
     }
 
-    /// What is left of this clock, or a new one once it has run out.
-    fn or_at_least_again(&self, total: Duration) -> Self {
-        if self.deadline > Instant::now() {
-            self.clone()
-        } else {
-            Self::new(total)
-        }
+    /// How much of it is left.
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 }

@@ -268,3 +268,18 @@ async fn a_server_that_hangs_up_instead_of_telling_its_limits_has_started_no_ses
     let error = client.sftp().await.unwrap_err();
     assert!(matches!(error, ConnectError::Lost { .. }), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_in_which_nobody_asks_for_a_session_does_not_count_against_its_start() {
+    let mut setup = Setup::new();
+    setup.deadlines.connect = Duration::from_secs(3);
+    let mut answers = silent();
+    let program: Program = Box::new(move |data| {
+        std::thread::sleep(Duration::from_millis(600));
+        answers(data)
+    });
+    let client = setup.against(program).await;
+    tokio::time::sleep(Duration::from_millis(2800)).await;
+    let started = client.sftp().await;
+    assert!(started.is_ok(), "{started:?}");
+}
