@@ -113,16 +113,19 @@ impl Directory {
     ///
     /// # Errors
     /// `local-io`.
-    pub fn size_of(&self, name: &[u8]) -> Result<Option<u64>> {
-        match rustix::fs::statat(
-            &*self.handle,
-            OsStr::from_bytes(name),
-            AtFlags::SYMLINK_NOFOLLOW,
-        ) {
-            Ok(stat) => Ok(Some(u64::try_from(stat.st_size).unwrap_or(0))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(self.failed("looking at", name, error.into())),
-        }
+    pub async fn size_of(&self, name: &[u8]) -> Result<Option<u64>> {
+        let (handle, own_name) = (Arc::clone(&self.handle), name.to_vec());
+        let looked = blocking(move || {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            match rustix::fs::statat(&*handle, OsStr::from_bytes(&own_name), flags) {
+                Ok(stat) => Ok(Some(u64::try_from(stat.st_size).unwrap_or(0))),
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        });
+        looked
+            .await
+            .map_err(|error| self.failed("looking at", name, error))
     }
 
     /// Begins a file. `name` is what it will be called; it comes from a server and is refused when

@@ -529,6 +529,7 @@ impl Remote for Session {
                 Ok(Room {
                     available,
                     files_available: available / 1024,
+                    files: 0,
                 })
             })
             .await

@@ -37,6 +37,10 @@ pub(super) struct Candidates {
     name: Bytes,
     numbering: Numbering,
     next: u32,
+    /// The number to try after the name itself.
+    first: u32,
+    /// How many names were found taken by trying.
+    tried: u32,
     taken: Option<HashSet<Bytes>>,
     /// Where the name must be free as well.
     also_free_in: Option<RemotePath>,
@@ -54,9 +58,28 @@ impl Candidates {
             name,
             numbering,
             next: 0,
+            first: 1,
+            tried: 0,
             taken: None,
             also_free_in,
         }
+    }
+
+    /// The same, going on after the name itself with what is known from the documents before:
+    /// else a thousand of one name would cost a thousand listings.
+    pub(super) fn remembering(mut self, facts: &Facts) -> Self {
+        self.first = facts.first_number(&self.directory.join(&self.name));
+        self
+    }
+
+    fn remember(&self, facts: &mut Facts) {
+        if self.next > 0 {
+            facts.found_number(self.directory.join(&self.name), self.next + 1);
+        }
+    }
+
+    fn advance(&mut self) {
+        self.next = (self.next + 1).max(self.first);
     }
 
     /// The next name to try; again the same until [`taken`](Self::taken) was told of it.
@@ -72,7 +95,7 @@ impl Candidates {
                 )
                 .with_hint("clear the directory, or use a name-template with {uuid}"));
             }
-            if self.next == LIST_AFTER && self.taken.is_none() {
+            if self.tried >= LIST_AFTER && self.taken.is_none() {
                 self.taken = Some(self.list_taken(remote).await?);
             }
             let name = names::numbered(&self.name, self.next);
@@ -81,7 +104,7 @@ impl Candidates {
                 .as_ref()
                 .is_some_and(|taken| taken.contains(&name))
             {
-                self.next += 1;
+                self.advance();
                 continue;
             }
             if let Some(other) = &self.also_free_in
@@ -90,7 +113,8 @@ impl Candidates {
                 if self.numbering == Numbering::Exact {
                     return Err(exists(&other.join(&name), &there));
                 }
-                self.next += 1;
+                self.tried += 1;
+                self.advance();
                 continue;
             }
             return Ok(self.directory.join(&name));
@@ -105,7 +129,8 @@ impl Candidates {
                 None => Error::new(Class::Exists, format!("{path}: it was there a moment ago")),
             });
         }
-        self.next += 1;
+        self.tried += 1;
+        self.advance();
         Ok(())
     }
 
@@ -217,7 +242,10 @@ impl Claim {
                 self.by_placeholder(remote, &path, plain_rename).await?
             };
             match tried {
-                Tried::Done(by) => return Ok(self.claimed(path, by)),
+                Tried::Done(by) => {
+                    self.candidates.remember(facts);
+                    return Ok(self.claimed(path, by));
+                }
                 Tried::Taken => {
                     self.pending = None;
                     self.candidates.taken(remote, &path).await?;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::error::{Class, Error, Result};
 use crate::path::RemotePath;
-use crate::remote::{Attrs, FileKind, Remote, RemoteError, RemoteErrorKind};
+use crate::remote::{Attrs, FileKind, Remote, RemoteError, RemoteErrorKind, Room};
 
 /// What was being done, for the message.
 #[derive(Clone, Copy, Debug)]

@@ -222,6 +222,11 @@ impl<C: Connect> Fetcher<'_, C> {
         let properties = &mut outcome.properties;
         track_attrs(properties, &fetched.attrs);
         properties.set("size", fetched.size.to_string());
+        let verified = match fetched.attrs.size {
+            Some(_) => "size",
+            None => "unverifiable",
+        };
+        properties.set("verified", verified);
         let seconds = begun.elapsed().as_secs_f64().max(1e-6);
         let rate = (fetched.size as f64 / seconds) as u64;
         properties.set("bytes-per-second", rate.to_string());
@@ -334,7 +339,7 @@ impl<C: Connect> Fetcher<'_, C> {
                 return Err(exists(&target, &there));
             }
         }
-        self.refuse_taken(entry)?;
+        self.refuse_taken(entry).await?;
         let mut reader = match remote.open_read(&path).await {
             Ok(reader) => reader,
             Err(error) => return Err(explain(remote, Doing::Opening(&path), error).await),
@@ -363,8 +368,11 @@ impl<C: Connect> Fetcher<'_, C> {
                 return Err(error);
             }
         };
-        // All bytes are here and looked at; a refusal to close changes nothing about them.
-        if let Err(error) = reader.close().await {
+        // All bytes are here and looked at; a refusal to close changes nothing about them. It is
+        // waited for only where the file is to go: some servers keep an open one from that.
+        if self.get.action == GetAction::Get {
+            drop(reader);
+        } else if let Err(error) = reader.close().await {
             tracing::debug!(%path, %error, "closing after reading");
         }
         let (held, sha256) = sink.finish().await?;
@@ -377,7 +385,7 @@ impl<C: Connect> Fetcher<'_, C> {
     }
 
     /// A local file of another size under this name, where that is an error, before any byte moves.
-    fn refuse_taken(&self, entry: &Entry) -> Result<()> {
+    async fn refuse_taken(&self, entry: &Entry) -> Result<()> {
         let Some(local) = &self.local else {
             return Ok(());
         };
@@ -386,7 +394,7 @@ impl<C: Connect> Fetcher<'_, C> {
         }
         // A link's size is not that of its target, which is what would be compared.
         let comparable = entry.attrs.kind != FileKind::Symlink;
-        match (local.size_of(&entry.name)?, entry.attrs.size) {
+        match (local.size_of(&entry.name).await?, entry.attrs.size) {
             (Some(here), Some(there)) if comparable && here != there => {
                 Err(local.taken(&entry.name))
             }
@@ -530,7 +538,8 @@ impl<C: Connect> Fetcher<'_, C> {
     ) -> Result<Moved> {
         self.step.session.open().await?;
         let remote = self.step.session.remote();
-        if !*begun {
+        // Again after a lost connection: what is there by now may be another file.
+        if !*begun || look(remote, path).await?.is_some() {
             still_delivered(remote, entry, path, attrs).await?;
             *begun = true;
         }

@@ -9,6 +9,8 @@
 //! At no moment are both old and new missing. Not a loop over lost connections: whoever calls
 //! [`Mover::attempt`] connects again and calls it again, and it looks before it does anything.
 
+use futures_util::future::try_join;
+
 use super::compare::{copy_through, same_content};
 use super::diagnose::{Doing, exists, explain, look, plain, remove_if_there};
 use super::session::is_loss;
@@ -122,8 +124,8 @@ impl Mover {
     /// Moves it, or finds that it was moved. After a lost connection it can be called again, on a
     /// new session.
     pub(super) async fn attempt<R: Remote>(&mut self, remote: &R) -> Result<Moved> {
-        let source = look(remote, &self.source).await?;
-        let target = look(remote, &self.target).await?;
+        let looks = try_join(look(remote, &self.source), look(remote, &self.target));
+        let (source, target) = looks.await?;
         if self.identity.is_some()
             && let Some(moved) = self.reconcile(remote, source, target).await?
         {

@@ -3,6 +3,7 @@
 //! Precedence: document property, then operation, then connection, then the account's home.
 
 use bytes::Bytes;
+use futures_util::future::try_join;
 
 use super::Step;
 use super::diagnose::{Doing, explain, plain};
@@ -109,7 +110,7 @@ pub(super) async fn refuse_same<C: Connect>(
     target: &RemotePath,
 ) -> Result<()> {
     let remote = step.session.remote();
-    let (source, target) = (real(remote, source).await?, real(remote, target).await?);
+    let (source, target) = try_join(real(remote, source), real(remote, target)).await?;
     match (source, target) {
         (Some(source), Some(target)) if source == target => Err(Error::configuration(format!(
             "the move-to-directory is the remote-directory, {source}"

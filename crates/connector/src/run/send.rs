@@ -556,7 +556,8 @@ impl Sending<'_> {
         let (name, size) = (self.name.clone(), self.size);
         let directory = published_in.clone();
         let mut claim = self.claim.take().unwrap_or_else(|| {
-            let candidates = Candidates::new(directory, name, numbering, also_free_in);
+            let candidates = Candidates::new(directory, name, numbering, also_free_in)
+                .remembering(&step.session.facts);
             Claim::new(temporary.clone(), size, candidates)
         });
         let (remote, facts) = step.session.parts();

@@ -1,8 +1,11 @@
 //! The move ladder on servers that differ.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::mem::{Fault, HOME, What, When};
 use crate::operation::GetAction;
+use crate::progress::{Observer, Progress};
 use crate::remote::RemoteErrorKind;
 
 fn home(name: &str) -> String {
@@ -206,4 +209,42 @@ async fn a_copy_across_devices_is_verified_before_the_source_goes() {
     assert_eq!(content(&server, "done/a").unwrap(), "old");
     assert_eq!(content(&server, "out/a").unwrap(), "new");
     assert_eq!(leftovers(&server), [""; 0]);
+}
+
+/// Writes the source again while the connection is lost.
+struct Rewrites(Server);
+
+impl Progress for Rewrites {
+    fn advanced(&self, _: u64) {
+        self.0.before("connect", |files| {
+            if files.content(&home("out/a")).is_some() {
+                files.put(&home("out/a"), "written since");
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_was_written_again_while_the_connection_was_lost_is_not_moved_unread() {
+    let mut stayed = 0;
+    for at in 0..40 {
+        let (server, folder) = (server_of(Behaviour::openssh(), None), scratch());
+        server.fail(Fault {
+            at,
+            when: When::Before,
+            what: What::Disconnect,
+        });
+        let connector = Connector::new(server.clone(), connection(2))
+            .with_destination(Destination::Directory(folder.path().to_owned()))
+            .with_observer(Observer::new(Arc::new(Rewrites(server.clone()))));
+        let documents = stream::iter([Document::empty()]);
+        let get = Operation::Get(moving(true));
+        let _: Vec<_> = connector.run(get, documents).collect().await;
+        let delivered = std::fs::read_to_string(folder.path().join("a")).unwrap();
+        match content(&server, "done/a") {
+            Some(moved) => assert_eq!(moved, delivered, "call {at}"),
+            None => stayed += 1,
+        }
+    }
+    assert!(stayed > 0, "no fault hit the move");
 }
