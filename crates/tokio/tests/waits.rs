@@ -283,3 +283,63 @@ async fn time_in_which_nobody_asks_for_a_session_does_not_count_against_its_star
     let started = client.sftp().await;
     assert!(started.is_ok(), "{started:?}");
 }
+
+/// Opens a file at once, answers everything else only when as many STATs as there is room for have
+/// come, and notes when the file is closed.
+fn notes_a_close(held: usize, closed: Arc<AtomicBool>) -> Program {
+    let mut server = sftp::Server::new(Extensions::NONE);
+    let (mut waiting, mut come) = (Vec::new(), 0);
+    Box::new(move |data| {
+        server.handle_data(data).unwrap();
+        while let Some(asked) = server.poll_request().unwrap() {
+            match asked {
+                sftp::Asked::Open { reply, .. } => {
+                    let handle = sftp::Handle::new(Bytes::from_static(b"h")).unwrap();
+                    server.reply(reply, Ok(handle));
+                }
+                sftp::Asked::Stat { reply, .. } => {
+                    waiting.push(reply);
+                    come += 1;
+                }
+                sftp::Asked::Close { reply, .. } => {
+                    closed.store(true, Ordering::Relaxed);
+                    server.reply(reply, Ok(()));
+                }
+                other => panic!("nobody asked for {other:?}"),
+            }
+        }
+        if come >= held {
+            for reply in waiting.drain(..) {
+                server.reply(reply, Err(StatusCode::NO_SUCH_FILE.into()));
+            }
+        }
+        let out = std::iter::from_fn(|| server.poll_transmit());
+        Some(out.flat_map(Vec::from).collect())
+    })
+}
+
+#[tokio::test]
+async fn a_file_whose_close_was_given_up_before_it_was_sent_is_closed_all_the_same() {
+    const ROOM: usize = 1024;
+    let closed = Arc::new(AtomicBool::new(false));
+    let client = Setup::new()
+        .against(notes_a_close(ROOM, Arc::clone(&closed)))
+        .await;
+    let sftp = client.sftp().await.unwrap();
+    let file = sftp.open_read(b"x").await.unwrap();
+    let mut asked: Vec<_> = (0..ROOM).map(|_| Box::pin(sftp.stat(b"x"))).collect();
+    let mut close = Box::pin(file.close());
+    // No turn is given to the driver in between.
+    poll_fn(|cx| {
+        assert!(asked.iter_mut().all(|it| it.as_mut().poll(cx).is_pending()));
+        assert!(close.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    drop(close);
+    for it in asked {
+        it.await.unwrap_err();
+    }
+    sftp.stat(b"x").await.unwrap_err();
+    assert!(closed.load(Ordering::Relaxed), "the handle was left open");
+}

@@ -389,6 +389,20 @@ impl Inner {
         Q: Request<'a> + Sync,
         <Q::Reply as Kind>::Value: Send,
     {
+        self.request_then(request, patience, || ())
+    }
+
+    /// As [`request`](Self::request); `sent` is called as soon as the request is on its way.
+    fn request_then<'s, 'a, Q>(
+        &'s self,
+        request: &'s Q,
+        patience: Patience,
+        sent: impl FnOnce() + Send + 's,
+    ) -> Call<'s, <Q::Reply as Kind>::Value>
+    where
+        Q: Request<'a> + Sync,
+        <Q::Reply as Kind>::Value: Send,
+    {
         let call = async move {
             let pending = poll_fn(|cx| {
                 let sent = self.with(|session| session.poll_send(request, cx));
@@ -399,6 +413,7 @@ impl Inner {
                 }
             })
             .await?;
+            sent();
             Answer {
                 inner: self,
                 pending: Some(pending),
@@ -508,14 +523,18 @@ impl Inner {
         });
     }
 
+    /// Closes a handle and waits for the answer. Given up before it is sent, the handle is closed for
+    /// nobody; given up afterwards, it is not closed again, as the server may have given it anew.
     pub(super) async fn close(&self, handle: &Handle, patience: Patience) -> Result<(), SftpError> {
-        self.request(
-            &Close {
-                handle: handle.as_bytes(),
-            },
-            patience,
-        )
-        .await
+        let mut unsent = Unsent {
+            inner: self,
+            handle: Some(handle),
+        };
+        let request = Close {
+            handle: handle.as_bytes(),
+        };
+        self.request_then(&request, patience, || unsent.handle = None)
+            .await
     }
 
     pub(super) async fn fstat(&self, handle: &Handle) -> Result<Attrs, SftpError> {
@@ -553,6 +572,20 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// A handle whose CLOSE has not been sent.
+struct Unsent<'i> {
+    inner: &'i Inner,
+    handle: Option<&'i Handle>,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle {
+            self.inner.close_unattended(handle);
+        }
     }
 }
 
