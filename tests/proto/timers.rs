@@ -1,5 +1,6 @@
 //! What time does to a connection, in virtual time: nobody waits here (RFC 4252 §4, RFC 4253 §9).
 
+use bytes::{Bytes, BytesMut};
 use sansftp_proto::error::Error;
 use sansftp_proto::session::KeepAlive;
 use sansftp_testkit::pair::Ends;
@@ -113,4 +114,28 @@ fn a_delayed_link_delays_and_breaks_nothing() {
     pair.connect();
     let took = pair.now - start;
     assert!(took >= 5 * SECOND && took <= 12 * SECOND, "{took:?}");
+}
+
+#[test]
+fn bytes_of_a_packet_that_is_not_whole_yet_are_a_sign_of_life() {
+    let mut ends = Ends::over(Suite::Null);
+    ends.client.keepalive = Some(KeepAlive {
+        interval: 10 * SECOND,
+        missed: 3,
+    });
+    let mut pair = ends.start();
+    pair.connect();
+    let (_, theirs) = pair.channel();
+    let data = Bytes::from(vec![0; 30_000]);
+    pair.server_mux().write(theirs, data).unwrap();
+    let sealed = pair.server.transmit(pair.now, usize::MAX).split();
+    let mut input = BytesMut::new();
+    for piece in sealed.chunks(1000) {
+        pair.now += 5 * SECOND;
+        input.extend_from_slice(piece);
+        pair.client.handle_input(pair.now, &mut input).unwrap();
+        pair.client.handle_timeout(pair.now).unwrap();
+    }
+    assert_eq!(pair.client.error(), None);
+    assert!(input.is_empty(), "the packet is whole by now");
 }

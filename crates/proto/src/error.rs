@@ -12,7 +12,7 @@ pub enum Error {
     PeerMisbehaved(PeerMisbehaved),
     /// No algorithm in common.
     PeerIncompatible {
-        /// Which list of KEXINIT: `kex`, `host key`, `cipher` or `mac`.
+        /// Which list of KEXINIT: `kex`, `host key`, `cipher`, `mac` or `compression`.
         list: &'static str,
         /// What we offered.
         ours: String,
@@ -90,7 +90,7 @@ pub enum PeerMisbehaved {
     DuplicateKexInit,
     /// NEWKEYS without a finished exchange (RFC 4253 §7.3).
     NewKeysWithoutExchange,
-    /// More packets or bytes under one key than can be allowed (RFC 4344 §3.1).
+    /// More packets under one key than can be allowed (RFC 4344 §3.1).
     KeyOverused,
     /// Other messages without end while keys were being exchanged.
     FloodInExchange,

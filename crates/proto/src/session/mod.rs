@@ -49,6 +49,8 @@ pub struct Connection<R: Role> {
     timers: Timers,
     /// Signs of life asked for since the last one came.
     missed: u32,
+    /// Bytes of input that the last call left.
+    held: usize,
     /// Exchanges that had finished when the age of the keys was last set.
     aged: u64,
     closed_told: bool,
@@ -74,6 +76,7 @@ impl<R: Role> Connection<R> {
             auth_events: VecDeque::new(),
             timers,
             missed: 0,
+            held: 0,
             aged: 0,
             closed_told: false,
             id: u64::from_be_bytes(id),
@@ -90,6 +93,7 @@ impl<R: Role> Connection<R> {
     /// The error that ended the connection, now or earlier.
     pub fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), Error> {
         let before = input.len();
+        let arrived = before > self.held;
         while self.wants_input() {
             let step = match self.transport.decode(input) {
                 Ok(Some(payload)) => self.dispatch(payload),
@@ -100,7 +104,9 @@ impl<R: Role> Connection<R> {
                 return self.fail(error);
             }
         }
-        if input.len() != before {
+        self.held = input.len();
+        // The bytes of a long packet on a slow line are signs of life too, before it is whole.
+        if arrived || self.held != before {
             self.missed = 0;
             self.timers.set(Timer::KeepAlive, self.keepalive_due(now));
         }
