@@ -71,14 +71,14 @@ impl Scene {
 
     /// Connects, starts SFTP, asks for attributes, fetches a small file and sends another. Whatever
     /// succeeds must have come out right.
-    async fn play(&self, port: u16, name: &str) -> Result<Client, Failure> {
+    async fn play(&self, port: u16, name: &str, patience: Duration) -> Result<Client, Failure> {
         let credentials = Credentials::new(self.sshd.user()).key(Arc::clone(&self.key));
         let mut login = Login::new(&self.sshd)
             .credentials(credentials)
             .through(port);
-        login.deadlines.connect = PATIENCE;
-        login.deadlines.request = PATIENCE;
-        login.deadlines.durable = PATIENCE;
+        login.deadlines.connect = patience;
+        login.deadlines.request = patience;
+        login.deadlines.durable = patience;
         let client = login.connect().await?;
         let sftp = client.sftp().await?;
         let size = sftp.stat(b"source").await?.size;
@@ -169,7 +169,7 @@ async fn record(scene: &Scene) -> [Vec<u8>; 2] {
         let down = tokio::spawn(copy(from_server, to_client));
         [up.await.unwrap(), down.await.unwrap()]
     });
-    let client = scene.play(port, "recorded").await.unwrap();
+    let client = scene.play(port, "recorded", HANG).await.unwrap();
     client.close().await;
     tap.await.unwrap()
 }
@@ -218,7 +218,7 @@ async fn suffer(scene: Arc<Scene>, number: usize, harm: Harm) -> Result<Seen, St
     let (port, name) = (proxy.port(), format!("t{number}"));
     let play = tokio::spawn({
         let scene = Arc::clone(&scene);
-        async move { scene.play(port, &name).await.map(drop) }
+        async move { scene.play(port, &name, PATIENCE).await.map(drop) }
     });
     let outcome = tokio::time::timeout(HANG, play).await;
     // It joins threads.

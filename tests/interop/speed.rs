@@ -34,7 +34,7 @@ impl Watch {
 
     fn print(self, what: &str) {
         let (wall, cpu) = (self.wall.elapsed().as_secs_f64(), cpu(self.who) - self.cpu);
-        println!("{what:<40} {wall:6.2} s wall, {cpu:6.2} s processor");
+        println!("{what:<52} {wall:6.2} s wall, {cpu:6.2} s processor");
     }
 }
 
