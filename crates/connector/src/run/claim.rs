@@ -72,7 +72,8 @@ impl Candidates {
         self
     }
 
-    fn remember(&self, facts: &mut Facts) {
+    /// The current name was claimed: the next document of this name begins after it.
+    pub(super) fn remember(&self, facts: &mut Facts) {
         if self.next > 0 {
             facts.found_number(self.directory.join(&self.name), self.next + 1);
         }

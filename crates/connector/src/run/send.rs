@@ -19,7 +19,7 @@ use super::leftovers::{Leftovers, released};
 use super::list::track_attrs;
 use super::moving::{Across, Mover};
 use super::places::{Missing, ensure, move_to_directory, refuse_same, remote_directory};
-use super::session::is_loss;
+use super::session::{Facts, is_loss};
 use super::source::Source;
 use super::upload::{Found, Target, Written, digest_for, digested, open_write};
 use crate::document::{Document, Properties};
@@ -241,7 +241,13 @@ impl Sending<'_> {
                 Stage::Upload if self.send.if_exists == IfExists::Append => {
                     self.append(step, &places, outcome).await?
                 }
-                Stage::Upload => self.upload(step, &places, outcome).await?,
+                Stage::Upload => {
+                    let next = self.upload(step, &places, outcome).await?;
+                    if let Some(claimed) = &self.candidates {
+                        claimed.remember(&mut step.session.facts);
+                    }
+                    next
+                }
                 Stage::Publish => self.publish(step, &places, outcome).await?,
                 Stage::Move => {
                     self.move_on(step.session.remote(), &places, outcome)
@@ -355,7 +361,8 @@ impl Sending<'_> {
     ) -> Result<Stage> {
         let remote = step.session.remote();
         let (path, mut writer) = if self.send.in_place {
-            self.open_in_place(remote, places, outcome).await?
+            self.open_in_place(remote, &step.session.facts, places, outcome)
+                .await?
         } else {
             self.open_temporary(remote, places).await?
         };
@@ -433,6 +440,7 @@ impl Sending<'_> {
     async fn open_in_place<R: Remote>(
         &mut self,
         remote: &R,
+        facts: &Facts,
         places: &Places,
         outcome: &mut Outcome,
     ) -> Result<(RemotePath, R::Writer)> {
@@ -457,7 +465,8 @@ impl Sending<'_> {
             self.name.clone(),
             numbering,
             places.target.clone(),
-        );
+        )
+        .remembering(facts);
         let mut candidates = self.candidates.take().unwrap_or(fresh);
         let opened = self.first_free(remote, &mut candidates, outcome).await;
         self.candidates = Some(candidates);

@@ -672,3 +672,30 @@ async fn a_server_that_is_gone_for_good_is_not_asked_again_for_each_document() {
         "three tries to connect again, for all"
     );
 }
+
+#[tokio::test]
+async fn documents_of_one_name_list_their_directory_once_and_take_each_number() {
+    for in_place in [false, true] {
+        let server = server_of(Behaviour::openssh(), &[]);
+        let documents = (0..40).map(|_| document("a.txt", "same")).collect();
+        let operation = Send {
+            in_place,
+            ..into(IfExists::Rename)
+        };
+        let outcomes = send(&server, operation, documents).await;
+        let expected = (0..40).map(|n| match n {
+            0 => "a.txt".to_owned(),
+            n => format!("a{n}.txt"),
+        });
+        for (outcome, name) in outcomes.iter().zip(expected) {
+            assert_eq!(outcome.properties.text("filename"), Some(&name[..]));
+        }
+        let calls = server.calls();
+        let listings = calls
+            .iter()
+            .filter(|call| call.starts_with("list "))
+            .count();
+        assert!(listings <= 1, "{listings} listings");
+        assert!(calls.len() < 40 * 12, "{} calls", calls.len());
+    }
+}
