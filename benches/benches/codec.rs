@@ -27,10 +27,7 @@ fn messages(c: &mut Criterion) {
         b.iter(|| Read::read_body(&mut Reader::new(black_box(&body))));
     });
     let mut body = BytesMut::new();
-    Stat {
-        path: &[b'a'; 200],
-    }
-    .write_body(&mut body);
+    Stat { path: &[b'a'; 200] }.write_body(&mut body);
     group.bench_function("read STAT of 200 bytes", |b| {
         b.iter(|| Stat::read_body(&mut Reader::new(black_box(&body))));
     });
@@ -39,7 +36,9 @@ fn messages(c: &mut Criterion) {
 
 fn name_lists(c: &mut Criterion) {
     let mut buffer = String::new();
-    let names: Vec<String> = (0..40).map(|n| format!("algorithm-{n}@example.org")).collect();
+    let names: Vec<String> = (0..40)
+        .map(|n| format!("algorithm-{n}@example.org"))
+        .collect();
     let list = NameList::join(&names, &mut buffer);
     let mut group = c.benchmark_group("names");
     group.throughput(Throughput::Elements(40));

@@ -15,8 +15,12 @@ fn ciphers(c: &mut Criterion, name: &str, provider: &CryptoProvider) {
         // Stream ciphers are framed inside the core; `channel` measures them whole.
         let Cipher::Aead(aead) = cipher else { continue };
         let (key, iv) = (vec![7; aead.key_len()], vec![9; aead.iv_len()]);
-        let mut sealer = aead.sealer(&key, &iv).expect("key and IV have their lengths");
-        let mut opener = aead.opener(&key, &iv).expect("key and IV have their lengths");
+        let mut sealer = aead
+            .sealer(&key, &iv)
+            .expect("key and IV have their lengths");
+        let mut opener = aead
+            .opener(&key, &iv)
+            .expect("key and IV have their lengths");
         let body = PAYLOAD + 16;
         let mut packet = vec![0; 4 + body + sealer.tag_len()];
         let mut seq = 0u32;
@@ -27,7 +31,9 @@ fn ciphers(c: &mut Criterion, name: &str, provider: &CryptoProvider) {
                 sealer.seal(seq, &mut packet).expect("seals");
                 let prefix = opener.prefix_len();
                 black_box(opener.packet_len(seq, &mut packet[..prefix]));
-                opener.open(seq, &mut packet).expect("opens what was sealed");
+                opener
+                    .open(seq, &mut packet)
+                    .expect("opens what was sealed");
                 seq = seq.wrapping_add(1);
             });
         });

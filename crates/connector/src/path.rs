@@ -3,6 +3,7 @@
 //! Not [`std::path::Path`]: a remote name need not be UTF-8, and what it means is the server's
 //! affair (draft-ietf-secsh-filexfer-02 §6.2). Nothing here touches a local file system.
 
+use sansftp_proto::error::misleads;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -88,18 +89,18 @@ impl fmt::Debug for RemotePath {
     }
 }
 
-/// Bytes from the other end as text that a terminal can show: controls and quotes are escaped,
+/// Bytes from the other end as text that a terminal can show: what could mislead is escaped,
 /// what is not UTF-8 is shown as `\xNN`.
 pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes)
-        && !text.chars().any(char::is_control)
+        && !text.chars().any(misleads)
     {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(bytes.len() + 8);
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_control() {
+            if misleads(character) {
                 shown.extend(character.escape_default());
             } else {
                 shown.push(character);

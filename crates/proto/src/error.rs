@@ -317,6 +317,24 @@ pub fn printable(text: &[u8]) -> String {
     let cut = text.get(..LONGEST).unwrap_or(text);
     String::from_utf8_lossy(cut)
         .chars()
-        .map(|it| if it.is_control() { '\u{fffd}' } else { it })
+        .map(|it| if misleads(it) { '\u{fffd}' } else { it })
         .collect()
+}
+
+/// Whether a character of a stranger's text could do or show something else than itself: control
+/// characters, and the marks that turn the direction of what follows (UAX #9).
+pub fn misleads(it: char) -> bool {
+    it.is_control()
+        || matches!(it, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_words_can_neither_move_the_cursor_nor_turn_the_direction() {
+        let shown = printable("a\x1b[2J\u{202e}fdp.exe\u{2066}".as_bytes());
+        assert_eq!(shown, "a\u{fffd}[2J\u{fffd}fdp.exe\u{fffd}");
+    }
 }

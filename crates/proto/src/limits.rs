@@ -36,9 +36,9 @@ pub const EXTENSIONS: usize = 256;
 pub const UNANSWERED_REQUESTS: usize = 16;
 /// Channel requests of one channel that may wait for the peer's answer.
 pub const AWAITED_REPLIES: usize = 256;
-/// Pieces of received data shorter than this are copied together, so that dribbled bytes do not
-/// each pin a whole read buffer.
-pub const SMALL_PIECE: usize = 256;
+/// Pieces of received data shorter than this are copied together, so that dribbled bytes do not each
+/// pin a whole read buffer. With buffers of 256 KiB, data pins at most 256 times its length.
+pub const SMALL_PIECE: usize = 1024;
 
 /// Longest SFTP message: 256 KiB of data and its header, as OpenSSH accepts.
 pub const SFTP_MESSAGE: usize = 256 * 1024 + 1024;

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::Sleep;
 
-/// Room that is made for reads from the socket: several of the longest packets, so that a packet is
-/// rarely split between two buffers and moved.
-const READ_BLOCK: usize = 1024 * 1024;
+/// Room that is made for reads from the socket: many of the packets that servers send, so that few are
+/// split between two buffers and moved; little enough that a piece that is kept does not pin much.
+const READ_BLOCK: usize = 256 * 1024;
 /// Below this much room a new block is begun.
 const READ_LEAST: usize = 64 * 1024;
 /// What is sealed ahead of the socket: enough for one large write, little enough that a window

@@ -5,7 +5,7 @@
 //! own here, read only by the state that asked (RFC 4252 §6).
 
 use super::Prompt;
-use crate::error::{Error, PeerMisbehaved};
+use crate::error::{Error, PeerMisbehaved, misleads};
 use crate::limits;
 use crate::wire::{Malformed, Message, NameList, Reader, Rest, Text};
 
@@ -218,7 +218,7 @@ pub(super) fn words(bytes: &[u8]) -> String {
             let stays = match it {
                 '\n' | '\t' => true,
                 '\r' => next == Some('\n'),
-                other => !other.is_control(),
+                other => !misleads(other),
             };
             if stays {
                 it

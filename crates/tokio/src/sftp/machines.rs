@@ -17,6 +17,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+/// Requests that transfers may have in flight together: the rest of the client's 1,024 is left for
+/// single requests, which would else wait until a transfer ends.
+const JOB_REQUESTS: usize = 960;
+
 /// All sessions of SFTP on one connection; usually one.
 #[derive(Default)]
 pub(crate) struct Machines(Vec<Session>);
@@ -188,7 +192,9 @@ impl Session {
             Err(why) => match blocked(why, self) {
                 Some(error) => Err(error),
                 None => {
-                    self.blocked.push(cx.waker().clone());
+                    if !self.blocked.iter().any(|it| it.will_wake(cx.waker())) {
+                        self.blocked.push(cx.waker().clone());
+                    }
                     Ok(Poll::Pending)
                 }
             },
@@ -322,7 +328,7 @@ impl Session {
         let mut moved = false;
         let jobs = std::mem::take(&mut self.jobs);
         for job in &jobs {
-            loop {
+            while self.machine.in_flight() < JOB_REQUESTS {
                 match job.next(&mut self.machine) {
                     Ok(Some(id)) => {
                         moved = true;
