@@ -135,7 +135,7 @@ fn dribbled_bytes_keep_their_order_among_whole_packets() {
     let mut server = End::<Server>::new();
     let id = server.session(0, 1);
     let mut sent = Vec::new();
-    for length in [1, 0, 2, 1030, 1023, 1024, 3, 4, 2000] {
+    for length in [1, 0, 2, 1024, 1023, 1024, 3, 4] {
         let piece: Vec<u8> = (sent.len()..sent.len() + length)
             .map(|it| it as u8)
             .collect();
@@ -146,7 +146,7 @@ fn dribbled_bytes_keep_their_order_among_whole_packets() {
     assert_eq!(pieces.concat(), sent);
     assert_eq!(
         pieces.iter().map(Bytes::len).collect::<Vec<_>>(),
-        [3, 1030, 1023, 1024, 7, 2000]
+        [3, 1024, 1023, 1024, 7]
     );
 }
 
