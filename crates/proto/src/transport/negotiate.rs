@@ -11,7 +11,8 @@ use crate::wire::NameList;
 /// Says that EXT_INFO is understood (RFC 8308 §2.1).
 const EXT_INFO_CLIENT: &str = "ext-info-c";
 const EXT_INFO_SERVER: &str = "ext-info-s";
-/// Ask for strict key exchange (draft-ietf-sshm-strict-kex, and OpenSSH's PROTOCOL §1.10).
+/// Ask for strict key exchange (draft-ietf-sshm-strict-kex; OpenSSH's PROTOCOL numbers its section
+/// differently from release to release).
 const STRICT_CLIENT: [&str; 2] = ["kex-strict-c", "kex-strict-c-v00@openssh.com"];
 const STRICT_SERVER: [&str; 2] = ["kex-strict-s", "kex-strict-s-v00@openssh.com"];
 
