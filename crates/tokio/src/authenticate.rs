@@ -219,18 +219,22 @@ pub(crate) async fn authenticate(
                 let credential = match policy.next(&methods) {
                     Next::Try(credential) => credential,
                     Next::GiveUp => return Err(policy.refused(remark)),
-                    Next::AskPassword => match ask_password(&policy, clock).await {
+                    Next::AskPassword => match ask_password(shared, &policy, clock).await {
                         Some(password) => Credential::Password {
                             user: policy.credentials.user.clone(),
                             password,
                         },
+                        None if shared.lock().ended.is_some() => continue,
                         None => return Err(policy.refused(Some("no password was given"))),
                     },
                 };
                 let _ = shared.with(|state| state.conn.authenticate(turn, credential));
             }
             Event::Prompts(prompts) => {
-                let Some(responses) = answer(&mut policy, &prompts, clock).await else {
+                let Some(responses) = answer(shared, &mut policy, &prompts, clock).await else {
+                    if shared.lock().ended.is_some() {
+                        continue;
+                    }
                     return Err(policy.refused(Some(
                         "the server asks questions that a password does not answer",
                     )));
@@ -260,22 +264,37 @@ fn is_too_many_attempts(error: &Protocol) -> bool {
     *reason == NO_MORE_AUTH_METHODS_AVAILABLE || text.contains("Too many authentication failures")
 }
 
-async fn ask_password(policy: &Policy, clock: &mut Clock) -> Option<Secret> {
+async fn ask_password(
+    shared: &Shared<Client>,
+    policy: &Policy,
+    clock: &mut Clock,
+) -> Option<Secret> {
     let answerer = policy.credentials.answerer.clone()?;
     let prompt = Prompt::hidden(format!("Password of {}: ", policy.credentials.user));
     let mut answers = clock
-        .stopped(answerer.answer("", "", std::slice::from_ref(&prompt)))
+        .stopped(
+            shared,
+            answerer.answer("", "", std::slice::from_ref(&prompt)),
+        )
         .await?;
     answers.pop()
 }
 
-async fn answer(policy: &mut Policy, prompts: &Prompts, clock: &mut Clock) -> Option<Vec<Secret>> {
+async fn answer(
+    shared: &Shared<Client>,
+    policy: &mut Policy,
+    prompts: &Prompts,
+    clock: &mut Clock,
+) -> Option<Vec<Secret>> {
     if policy.interactive == Dialogue::Password {
         return policy.answer_with_password(&prompts.prompts);
     }
     let answerer = policy.credentials.answerer.clone()?;
     clock
-        .stopped(answerer.answer(&prompts.name, &prompts.instruction, &prompts.prompts))
+        .stopped(
+            shared,
+            answerer.answer(&prompts.name, &prompts.instruction, &prompts.prompts),
+        )
         .await
 }
 

@@ -14,6 +14,7 @@ use sansftp_proto::transport::Negotiated;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -234,10 +235,23 @@ impl Clock {
         }
     }
 
-    /// Awaits a person: the deadline moves by as long as that takes.
-    pub(crate) async fn stopped<T>(&mut self, person: impl Future<Output = T>) -> T {
+    /// Awaits a person: the deadline moves by as long as that takes. `None` also when the connection
+    /// ends meanwhile; the next event says so.
+    pub(crate) async fn stopped<T>(
+        &mut self,
+        shared: &Shared<ClientRole>,
+        person: impl Future<Output = Option<T>>,
+    ) -> Option<T> {
         let before = Instant::now();
-        let answer = person.await;
+        let mut person = std::pin::pin!(person);
+        let mut ended = std::pin::pin!(shared.ended());
+        let answer = std::future::poll_fn(|cx| {
+            if ended.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            person.as_mut().poll(cx)
+        })
+        .await;
         self.deadline += before.elapsed();
         answer
     }

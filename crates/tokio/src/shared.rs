@@ -127,6 +127,21 @@ impl<R: Driven> Shared<R> {
     }
 }
 
+impl<R: Driven> Shared<R> {
+    /// Completes when the connection has ended.
+    pub(crate) async fn ended(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.lock();
+            if state.ended.is_some() {
+                return Poll::Ready(());
+            }
+            state.listener = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
 impl<R: Driven> State<R> {
     /// Remembers the driver before it begins to work: a handle that acts meanwhile wakes it again.
     pub(crate) fn park(&mut self, cx: &Context<'_>) {

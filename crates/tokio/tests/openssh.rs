@@ -3,10 +3,15 @@
 use bytes::Bytes;
 use sansftp_crypto::default_provider;
 use sansftp_keys::read_private_key;
+use sansftp_proto::auth::Prompt;
+use sansftp_proto::crypto::Secret;
 use sansftp_proto::session::{Config, Trust};
 use sansftp_testkit::sshd::{ClientKey, Sshd};
 use sansftp_tokio::sftp::{Listed, OpenFlags, Sftp, StatusCode};
-use sansftp_tokio::{Client, ConnectError, Credentials, Deadlines, Target};
+use sansftp_tokio::{Answerer, Client, ConnectError, Credentials, Deadlines, Target};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 fn key(sshd: &Sshd, which: ClientKey) -> Credentials {
     let provider = default_provider();
@@ -178,4 +183,27 @@ async fn the_answers_of_many_tasks_are_not_mixed_up() {
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
+}
+
+/// Somebody who was asked and went away.
+#[derive(Debug)]
+struct Absent;
+
+impl Answerer for Absent {
+    fn answer<'a>(
+        &'a self,
+        _name: &'a str,
+        _instruction: &'a str,
+        _prompts: &'a [Prompt],
+    ) -> Pin<Box<dyn Future<Output = Option<Vec<Secret>>> + Send + 'a>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_while_a_person_is_asked_is_noticed() {
+    let sshd = Sshd::builder().config("LoginGraceTime 1").start();
+    let credentials = Credentials::new(sshd.user()).answerer(Arc::new(Absent));
+    let error = connect(&sshd, credentials).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Lost { .. }), "{error}");
 }
