@@ -93,6 +93,11 @@ pub enum KeyError {
 }
 
 impl KeyError {
+    /// What is wrong, in one line without the remedy.
+    pub fn cause(&self) -> String {
+        Cause(self).to_string()
+    }
+
     /// What to do about it, as an imperative phrase.
     pub const fn remedy(&self) -> &'static str {
         match self {
@@ -132,34 +137,44 @@ impl KeyError {
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("there is no key in it, it is empty"),
-            Self::TooLarge => f.write_str("larger than 1 MiB, which no private key is"),
-            Self::NotAKey => f.write_str("not a key of any known format"),
-            Self::Utf16 => f.write_str("text in UTF-16"),
-            Self::BadArmour(format) => write!(f, "{format}, but incomplete"),
-            Self::NotPrivate(format) => write!(f, "{format}, where a private key is needed"),
-            Self::Unsupported(format, why) => write!(f, "{format}, which is not supported: {why}"),
-            Self::SeveralKeys(format) => write!(f, "{format}, but not the only one in it"),
-            Self::PassphraseMissing(format) => {
+        write!(f, "{}; {}", Cause(self), self.remedy())
+    }
+}
+
+/// What is wrong, without the remedy.
+struct Cause<'a>(&'a KeyError);
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            KeyError::Empty => f.write_str("there is no key in it, it is empty"),
+            KeyError::TooLarge => f.write_str("larger than 1 MiB, which no private key is"),
+            KeyError::NotAKey => f.write_str("not a key of any known format"),
+            KeyError::Utf16 => f.write_str("text in UTF-16"),
+            KeyError::BadArmour(format) => write!(f, "{format}, but incomplete"),
+            KeyError::NotPrivate(format) => write!(f, "{format}, where a private key is needed"),
+            KeyError::Unsupported(format, why) => {
+                write!(f, "{format}, which is not supported: {why}")
+            }
+            KeyError::SeveralKeys(format) => write!(f, "{format}, but not the only one in it"),
+            KeyError::PassphraseMissing(format) => {
                 write!(f, "{format}, encrypted, and no passphrase was given")
             }
-            Self::PassphraseWrong(format) => {
+            KeyError::PassphraseWrong(format) => {
                 write!(f, "{format}, encrypted, and the passphrase is wrong")
             }
-            Self::TooManyRounds(rounds) => {
+            KeyError::TooManyRounds(rounds) => {
                 write!(
                     f,
                     "an OpenSSH private key encrypted with {rounds} bcrypt rounds; at most "
                 )?;
                 write!(f, "{} are done", crate::private::MAX_BCRYPT_ROUNDS)
             }
-            Self::Malformed(format, cause) => write!(f, "{format}, but damaged: {cause}"),
-            Self::Halves(format) => {
+            KeyError::Malformed(format, cause) => write!(f, "{format}, but damaged: {cause}"),
+            KeyError::Halves(format) => {
                 write!(f, "{format}, but its public half belongs to another key")
             }
-        }?;
-        write!(f, "; {}", self.remedy())
+        }
     }
 }
 

@@ -238,7 +238,9 @@ pub(super) fn exists(path: &RemotePath, there: &Attrs) -> Error {
         FileKind::Symlink => "a symbolic link of this name is there",
         _ => "it is there already",
     };
-    Error::new(Class::Exists, format!("{path}: {what}"))
+    Error::new(Class::Exists, format!("{path}: {what}")).with_hint(
+        "another if-exists takes another name or replaces it; for a move, force-move replaces",
+    )
 }
 
 /// What a look showed.

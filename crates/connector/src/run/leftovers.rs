@@ -37,7 +37,15 @@ impl Leftovers {
                 error = error.with_note(format_args!("{left} may be left there"));
                 continue;
             }
-            if let Err(why) = remove_if_there(step.session.remote(), left).await {
+            let remote = step.session.remote();
+            let removed = match look(remote, left).await {
+                // Who may not even look into a directory could not make anything in it.
+                Err(why) if refused(&why) && refused(&error) => continue,
+                Ok(None) => continue,
+                Ok(Some(_)) => remove_if_there(remote, left).await,
+                Err(why) => Err(why),
+            };
+            if let Err(why) = removed {
                 error = error.with_note(format_args!("{left} is left there ({why})"));
             }
         }
@@ -77,6 +85,10 @@ impl Leftovers {
         self.unclear = None;
         Ok(())
     }
+}
+
+fn refused(error: &Error) -> bool {
+    error.class() == Class::Permission
 }
 
 /// Gives a reserved name back, unless it holds something by now.

@@ -101,6 +101,7 @@ impl SftpConnect {
 
     async fn client(&self) -> Result<Client> {
         let judge = self.judge()?;
+        judge.warn();
         let (target, deadlines) = (self.target(), self.deadlines());
         let connected = Client::connect(
             &target,

@@ -84,7 +84,7 @@ fn signing_key(
             }
             _ => error.remedy(),
         };
-        Error::configuration(format!("{name}: {error}")).with_hint(hint)
+        Error::configuration(format!("{name}: {}", error.cause())).with_hint(hint)
     })?;
     provider.keys.load(&file.key).map_err(|error| {
         Error::configuration(format!("{name}: {error}"))

@@ -41,9 +41,6 @@ impl Judge {
         })?;
         let file = known_hosts_file(connection)?;
         let known = Arc::new(read_known_hosts(&file, connection)?);
-        for line in known.warnings() {
-            tracing::warn!(file = %file.display(), "{line}: not usable");
-        }
         let policy = connection.host_key_policy;
         Ok(Self {
             host,
@@ -53,6 +50,13 @@ impl Judge {
             known,
             refusal: Arc::default(),
         })
+    }
+
+    /// Warns of each line of the file that cannot be used.
+    pub(super) fn warn(&self) {
+        for line in self.known.warnings() {
+            tracing::warn!("{}, {line}: not usable", self.file.display());
+        }
     }
 
     /// The types of key that are known for the host: offered first, so that a server with several
