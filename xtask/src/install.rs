@@ -1,4 +1,4 @@
-//! What the tests need beside Rust: OpenSSH's server and clients, and a C++ compiler for libFuzzer. On Debian and what
+//! What the tests need beside Rust: OpenSSH's server and clients, openssl, and a C++ compiler for libFuzzer. On Debian and what
 //! descends from it, missing packages are installed; elsewhere they are named. Not a package manager for anything else.
 
 use std::env;
@@ -31,6 +31,11 @@ const OPENSSH: &[Need] = &[
             "/usr/libexec/sftp-server",
         ],
     },
+    // Makes key files that ssh-keygen does not.
+    Need {
+        package: "openssl",
+        places: &["/usr/bin/openssl", "/usr/local/bin/openssl"],
+    },
 ];
 
 const CXX: &[Need] = &[Need {
@@ -38,7 +43,7 @@ const CXX: &[Need] = &[Need {
     places: &["/usr/bin/c++", "/usr/local/bin/c++"],
 }];
 
-/// OpenSSH, for every test against a real server.
+/// OpenSSH, for every test against a real server, and what makes its key files.
 pub(crate) fn openssh() -> Result<(), Failure> {
     obtain(OPENSSH)
 }
