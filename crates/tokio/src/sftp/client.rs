@@ -2,7 +2,7 @@
 
 use super::error::SftpError;
 use super::job::Job;
-use super::machines::{Session, Started};
+use super::machines::{Sent, Session, Started};
 use super::{ReadDir, ReadFile, WriteFile};
 use crate::deadline::Deadlines;
 use crate::error::{ConnectError, Lost, Stage};
@@ -593,7 +593,7 @@ impl Drop for Unsent<'_> {
 /// handle that it opens is closed.
 struct Answer<'i, K: Kind> {
     inner: &'i Inner,
-    pending: Option<Pending<K>>,
+    pending: Option<Sent<K>>,
 }
 
 impl<K: Kind> Unpin for Answer<'_, K> {}
@@ -603,19 +603,19 @@ impl<K: Kind> Future for Answer<'_, K> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(pending) = this.pending.take() else {
+        let Some((pending, ticket)) = this.pending.take() else {
             return Poll::Pending;
         };
         let outcome = this
             .inner
-            .look(|session| match session.poll_done(pending.id(), cx) {
+            .look(|session| match session.poll_done(ticket, cx) {
                 Poll::Pending => Ok(None),
                 Poll::Ready(Ok(done)) => Ok(Some(done)),
                 Poll::Ready(Err(error)) => Err(error),
             });
         match outcome {
             Ok(None) => {
-                this.pending = Some(pending);
+                this.pending = Some((pending, ticket));
                 Poll::Pending
             }
             Ok(Some(done)) => Poll::Ready(match pending.claim(done) {
@@ -631,9 +631,9 @@ impl<K: Kind> Future for Answer<'_, K> {
 
 impl<K: Kind> Drop for Answer<'_, K> {
     fn drop(&mut self) {
-        if let Some(pending) = self.pending.take() {
+        if let Some((_, ticket)) = self.pending.take() {
             let _ = self.inner.with(|session| {
-                session.abandon(pending.id());
+                session.abandon(ticket);
                 Ok(())
             });
         }

@@ -112,7 +112,9 @@ pub(crate) struct Session {
     owners: Vec<Owner>,
     /// Answers that their waiters have not taken. Not with the owners: the machine gives the place of
     /// an answered request to the next one.
-    answered: Vec<Completion>,
+    answered: Vec<(Ticket, Completion)>,
+    /// Requests of waiters so far.
+    tickets: u64,
     /// Requests that wait for room.
     blocked: Vec<Waker>,
     jobs: Vec<Arc<dyn Job>>,
@@ -134,10 +136,21 @@ enum Stage {
     Ended,
 }
 
+/// Tells a waiter's request from all others of the session, also from those that had its id before:
+/// ids come again, and a waiter may be slow to look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket {
+    id: RequestId,
+    number: u64,
+}
+
+/// A request that was sent, and what its waiter asks for the answer with.
+pub(super) type Sent<K> = (Pending<K>, Ticket);
+
 /// Who waits for an answer.
 enum Owner {
     Nobody,
-    Waiter(RequestId, Option<Waker>),
+    Waiter(Ticket, Option<Waker>),
     Job(Arc<dyn Job>),
 }
 
@@ -157,6 +170,7 @@ impl Session {
             starter: None,
             owners: Vec::new(),
             answered: Vec::new(),
+            tickets: 0,
             blocked: Vec::new(),
             jobs: Vec::new(),
             unattended: Vec::new(),
@@ -183,11 +197,16 @@ impl Session {
         &mut self,
         request: &Q,
         cx: &Context<'_>,
-    ) -> Result<Poll<Pending<Q::Reply>>, SftpError> {
+    ) -> Result<Poll<Sent<Q::Reply>>, SftpError> {
         match self.machine.send(request) {
             Ok(pending) => {
-                self.set_owner(pending.id(), Owner::Waiter(pending.id(), None));
-                Ok(Poll::Ready(pending))
+                self.tickets += 1;
+                let ticket = Ticket {
+                    id: pending.id(),
+                    number: self.tickets,
+                };
+                self.set_owner(ticket.id, Owner::Waiter(ticket, None));
+                Ok(Poll::Ready((pending, ticket)))
             }
             Err(why) => match blocked(why, self) {
                 Some(error) => Err(error),
@@ -204,14 +223,14 @@ impl Session {
     /// The answer to a request of [`poll_send`](Self::poll_send), once it has come.
     pub(super) fn poll_done(
         &mut self,
-        id: RequestId,
+        ticket: Ticket,
         cx: &Context<'_>,
     ) -> Poll<Result<Completion, SftpError>> {
-        if let Some(done) = self.take_answer(id) {
+        if let Some(done) = self.take_answer(ticket) {
             return Poll::Ready(Ok(done));
         }
-        match self.owners.get_mut(id.index()) {
-            Some(Owner::Waiter(it, waker)) if *it == id && self.failure.is_none() => {
+        match self.owners.get_mut(ticket.id.index()) {
+            Some(Owner::Waiter(it, waker)) if *it == ticket && self.failure.is_none() => {
                 *waker = Some(cx.waker().clone());
                 Poll::Pending
             }
@@ -220,21 +239,21 @@ impl Session {
     }
 
     /// Nobody waits for the request any more.
-    pub(super) fn abandon(&mut self, id: RequestId) {
-        if let Some(done) = self.take_answer(id) {
+    pub(super) fn abandon(&mut self, ticket: Ticket) {
+        if let Some(done) = self.take_answer(ticket) {
             return self.machine.discard(done);
         }
-        if let Some(owner) = self.owners.get_mut(id.index())
-            && matches!(owner, Owner::Waiter(it, _) if *it == id)
+        if let Some(owner) = self.owners.get_mut(ticket.id.index())
+            && matches!(owner, Owner::Waiter(it, _) if *it == ticket)
         {
             *owner = Owner::Nobody;
-            self.machine.abandon(id);
+            self.machine.abandon(ticket.id);
         }
     }
 
-    fn take_answer(&mut self, id: RequestId) -> Option<Completion> {
-        let at = self.answered.iter().position(|it| it.id() == id)?;
-        Some(self.answered.swap_remove(at))
+    fn take_answer(&mut self, ticket: Ticket) -> Option<Completion> {
+        let at = self.answered.iter().position(|(it, _)| *it == ticket)?;
+        Some(self.answered.swap_remove(at).1)
     }
 
     /// Lets a job send and receive by itself, inside the driver, until it is done.
@@ -310,8 +329,8 @@ impl Session {
                 continue;
             };
             match std::mem::replace(owner, Owner::Nobody) {
-                Owner::Waiter(_, waker) => {
-                    self.answered.push(done);
+                Owner::Waiter(ticket, waker) => {
+                    self.answered.push((ticket, done));
                     wake(waker);
                 }
                 Owner::Job(job) => job.complete(done),
