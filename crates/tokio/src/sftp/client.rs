@@ -19,7 +19,7 @@ use sansftp_proto::sftp::messages::{
     Setstat, Stat, Symlink,
 };
 use sansftp_proto::sftp::{
-    Attrs, Blocked, Extension, Extensions, Handle, Kind, OpenFlags, Pending, Request,
+    Attrs, Blocked, Extension, Extensions, Handle, Kind, OpenFlags, Request,
 };
 use std::fmt;
 use std::future::{Future, poll_fn};
