@@ -30,7 +30,6 @@ mod ctr;
 #[cfg(all(feature = "ring", feature = "rustcrypto"))]
 mod default;
 mod encoding;
-mod fingerprint;
 mod framing;
 mod generate;
 mod kex;
@@ -40,7 +39,6 @@ mod rsa;
 
 #[cfg(all(feature = "ring", feature = "rustcrypto"))]
 pub use default::default_provider;
-pub use fingerprint::sha256_fingerprint;
 pub use generate::{generate_ecdsa, generate_ed25519};
 pub use random::{OsRandom, SeededRandom};
 

@@ -2,7 +2,8 @@
 //! KEY_FILE SHA256:FINGERPRINT REMOTE LOCAL; the fingerprint is what `ssh-keygen -l` prints.
 
 use bytes::BytesMut;
-use sansftp_crypto::{default_provider, sha256_fingerprint};
+use sansftp_crypto::default_provider;
+use sansftp_keys::sha256_fingerprint;
 use sansftp_proto::auth::client::{Credential, Event};
 use sansftp_proto::connection::{ChannelEvent as Channel, ChannelId, ToServer};
 use sansftp_proto::session::{ClientEvent as On, Config, Connection, Trust};

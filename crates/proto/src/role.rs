@@ -28,6 +28,16 @@ pub enum Side {
     Server,
 }
 
+impl Side {
+    /// The other end.
+    pub const fn peer(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
 /// One of the two ends. Sealed: there are exactly two.
 pub trait Role: sealed::Role {
     /// The other end.

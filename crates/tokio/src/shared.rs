@@ -189,7 +189,8 @@ impl<R: Driven> State<R> {
     }
 }
 
-fn wake(waker: Option<Waker>) {
+/// Wakes whoever waits, if anybody does.
+pub(crate) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
     }

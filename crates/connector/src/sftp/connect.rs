@@ -301,13 +301,12 @@ pub struct ServerLimits {
 }
 
 /// Connects, takes the server's key and hangs up.
-pub(super) async fn connect_to_judge(connect: &SftpConnect) -> Result<PublicKey> {
+pub(super) async fn connect_to_judge(connect: &SftpConnect, judge: &Judge) -> Result<PublicKey> {
     let seen = Mutex::new(None);
-    let judge = connect.judge()?;
     let (target, deadlines) = (connect.target(), connect.deadlines());
     let refused = Client::connect(
         &target,
-        connect.config(&judge),
+        connect.config(judge),
         &deadlines,
         |key| {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.key().clone());

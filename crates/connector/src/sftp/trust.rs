@@ -290,7 +290,7 @@ pub enum KeyState {
 pub async fn server_key(connection: &Connection) -> Result<ServerKey> {
     let connect = SftpConnect::prepare_to_look(connection)?;
     let judge = connect.judge()?;
-    let key = connect_to_judge(&connect).await?;
+    let key = connect_to_judge(&connect, &judge).await?;
     let place = format!("{}, line", judge.file.display());
     let state = match judge.verdict(&key) {
         Verdict::Known { .. } => KeyState::Known,

@@ -3,8 +3,8 @@
 use super::{fixtures, hex, providers, public};
 use crate::{
     OsRandom, SeededRandom, default_provider, generate_ecdsa, generate_ed25519, ring, rustcrypto,
-    sha256_fingerprint,
 };
+use sansftp_keys::sha256_fingerprint;
 use sansftp_proto::crypto::{CryptoError, Curve, KeyLoader, PrivateKey, Secret, SecureRandom};
 
 pub(super) fn ed25519() -> PrivateKey {

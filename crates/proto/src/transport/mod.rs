@@ -487,12 +487,8 @@ impl<R: Role> Transport<R> {
         let our_bytes = our_bytes.clone();
         let ours = read_kex_init(&our_bytes)
             .map_err(|_| Error::Unreachable("our own KEXINIT does not read"))?;
-        let peer = match R::SIDE {
-            Side::Client => Side::Server,
-            Side::Server => Side::Client,
-        };
         if self.session_id.is_none() {
-            let markers = Markers::of(&theirs, peer);
+            let markers = Markers::of(&theirs, R::SIDE.peer());
             self.ext_info = markers.ext_info;
             self.strict = markers.strict;
             if self.strict && self.decoder.packets() != 1 {
@@ -588,10 +584,7 @@ impl<R: Role> Transport<R> {
             exchange_hash: &agreed.hash,
             session_id: session_id.as_bytes(),
         };
-        let (us, peer) = match R::SIDE {
-            Side::Client => (Side::Client, Side::Server),
-            Side::Server => (Side::Server, Side::Client),
-        };
+        let (us, peer) = (R::SIDE, R::SIDE.peer());
         let (sent, received) = (agreement.sent_by(us), agreement.sent_by(peer));
         let budget =
             |cipher: crate::crypto::Cipher| Budget::new(cipher.rekey_after(), &self.config.limits);

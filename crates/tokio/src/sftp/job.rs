@@ -5,6 +5,7 @@
 //! when its owner takes from it: the connection is never locked while a job is.
 
 use super::error::SftpError;
+use crate::shared::wake;
 use bytes::Bytes;
 use sansftp_proto::error::Error as Protocol;
 use sansftp_proto::sftp::messages::{Read, Readdir};
@@ -157,12 +158,6 @@ impl<P: Planner> Job for Running<P> {
     fn is_over(&self) -> bool {
         let state = self.lock();
         state.failure.is_some() || state.planner.is_over() && state.under_way.is_empty()
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 

@@ -5,7 +5,7 @@ use super::client::blocked;
 use super::error::SftpError;
 use super::job::Job;
 use crate::error::Lost;
-use crate::shared;
+use crate::shared::{self, wake};
 use sansftp_proto::connection::{ChannelEvent, ChannelId, Mux, ToClient, ToServer, WriteError};
 use sansftp_proto::error::{Error as Protocol, printable};
 use sansftp_proto::role::Client as ClientRole;
@@ -462,11 +462,5 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.fail(SftpError::Ended(Protocol::Closed));
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
