@@ -32,6 +32,7 @@ mod client;
 mod deadline;
 mod driver;
 mod error;
+pub mod server;
 pub mod sftp;
 mod shared;
 mod tcp;
