@@ -91,6 +91,9 @@ pub struct ServerLocal {
     pub host_keys: Vec<Arc<dyn SigningKey>>,
     /// The methods that it lists when an attempt fails (RFC 4252 §5.1).
     pub methods: Vec<String>,
+    /// The signature algorithms that users may prove keys with, also those of certificates. Clients
+    /// are told (RFC 8308 §3.1). Names that the provider does not have are left out.
+    pub user_algorithms: Vec<String>,
     /// Shown to users before they authenticate (RFC 4252 §5.4).
     pub banner: Option<String>,
 }
@@ -118,11 +121,14 @@ impl Config<Server> {
         let methods = ["publickey", "password", "keyboard-interactive"]
             .map(str::to_owned)
             .to_vec();
+        let user_algorithms = provider.signatures.iter().map(|it| it.name().to_owned());
+        let user_algorithms = user_algorithms.collect();
         Self::new(
             provider,
             ServerLocal {
                 host_keys,
                 methods,
+                user_algorithms,
                 banner: None,
             },
         )

@@ -98,6 +98,9 @@ pub(crate) mod sealed {
         fn authenticated_event() -> <Self as super::Role>::Event
         where
             Self: super::Role;
+
+        /// The signature algorithms that this end takes from users; a client has none to take.
+        fn user_algorithms(local: &Self::Local) -> Option<&[String]>;
     }
 
     impl Role for super::Client {
@@ -122,6 +125,10 @@ pub(crate) mod sealed {
         fn authenticated_event() -> ClientEvent {
             ClientEvent::Authenticated
         }
+
+        fn user_algorithms(_: &Self::Local) -> Option<&[String]> {
+            None
+        }
     }
 
     impl Role for super::Server {
@@ -145,6 +152,10 @@ pub(crate) mod sealed {
 
         fn authenticated_event() -> ServerEvent {
             ServerEvent::Authenticated
+        }
+
+        fn user_algorithms(local: &Self::Local) -> Option<&[String]> {
+            Some(&local.user_algorithms)
         }
     }
 }

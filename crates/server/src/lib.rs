@@ -4,3 +4,6 @@
 //! Not a protocol: packets, channels and SFTP messages are the core's, sockets and sessions the driver's.
 
 #![forbid(unsafe_code)]
+
+pub mod algorithms;
+pub mod host_keys;

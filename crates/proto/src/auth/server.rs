@@ -511,9 +511,10 @@ impl Auth {
         if name.len() > ALGORITHM {
             return None;
         }
-        self.config
-            .provider
-            .signature(std::str::from_utf8(name).ok()?)
+        let name = std::str::from_utf8(name).ok()?;
+        let mut taken = self.config.local.user_algorithms.iter();
+        taken.find(|it| *it == name)?;
+        self.config.provider.signature(name)
     }
 
     fn on_info_response(

@@ -591,9 +591,14 @@ impl<R: Role> Transport<R> {
         let sealer = packet::sealer(&source, us, sent)?;
         self.control
             .push_back(Control::NewKeys(sealer, budget(sent.cipher)));
-        if first && R::SIDE == Side::Server && self.ext_info {
+        if first
+            && self.ext_info
+            && let Some(taken) = R::user_algorithms(&self.config.local)
+        {
             // RFC 8308 §2.4: the very next packet after NEWKEYS.
-            let names = self.config.provider.signatures.iter().map(|it| it.name());
+            let provider = &self.config.provider;
+            let names = taken.iter().map(String::as_str);
+            let names = names.filter(|it| provider.signature(it).is_some());
             self.control
                 .push_back(Control::Message(ExtInfo::message(names)));
         }
