@@ -1,5 +1,6 @@
-//! What the tests need beside Rust: OpenSSH's server and clients, openssl, and a C++ compiler for libFuzzer. On Debian and what
-//! descends from it, missing packages are installed; elsewhere they are named. Not a package manager for anything else.
+//! What the tests need beside Rust: OpenSSH's server and clients, openssl, other people's SFTP clients, ssh-audit, and a C++
+//! compiler for libFuzzer. On Debian and what descends from it, missing packages are installed; elsewhere they are named. Not
+//! a package manager for anything else.
 
 use std::env;
 use std::path::Path;
@@ -38,6 +39,52 @@ const OPENSSH: &[Need] = &[
     },
 ];
 
+/// Together 18 MB to download and some 20 s to install, rclone being most of it.
+const CLIENTS: &[Need] = &[
+    Need {
+        package: "lftp",
+        places: &["/usr/bin/lftp", "/usr/local/bin/lftp"],
+    },
+    Need {
+        package: "curl",
+        places: &["/usr/bin/curl", "/usr/local/bin/curl"],
+    },
+    Need {
+        package: "putty-tools",
+        places: &["/usr/bin/psftp", "/usr/local/bin/psftp"],
+    },
+    // The tests run /usr/bin/python3, which finds it here.
+    Need {
+        package: "python3-paramiko",
+        places: &["/usr/lib/python3/dist-packages/paramiko"],
+    },
+    Need {
+        package: "rclone",
+        places: &["/usr/bin/rclone", "/usr/local/bin/rclone"],
+    },
+    Need {
+        package: "sshfs",
+        places: &["/usr/bin/sshfs", "/usr/local/bin/sshfs"],
+    },
+    Need {
+        package: "fuse3",
+        places: &["/usr/bin/fusermount3", "/bin/fusermount3"],
+    },
+    // Cloned and built with in the mount.
+    Need {
+        package: "git",
+        places: &["/usr/bin/git", "/usr/local/bin/git"],
+    },
+    Need {
+        package: "build-essential",
+        places: &["/usr/bin/make", "/usr/local/bin/make"],
+    },
+    Need {
+        package: "ssh-audit",
+        places: &["/usr/bin/ssh-audit", "/usr/local/bin/ssh-audit"],
+    },
+];
+
 const CXX: &[Need] = &[Need {
     package: "build-essential",
     places: &["/usr/bin/c++", "/usr/local/bin/c++"],
@@ -46,6 +93,11 @@ const CXX: &[Need] = &[Need {
 /// OpenSSH, for every test against a real server, and what makes its key files.
 pub(crate) fn openssh() -> Result<(), Failure> {
     obtain(OPENSSH)
+}
+
+/// The clients and the auditor that are set on `sansftp serve`.
+pub(crate) fn clients() -> Result<(), Failure> {
+    obtain(CLIENTS)
 }
 
 /// A C++ compiler, for libFuzzer. One named by `CXX` counts.

@@ -3,6 +3,7 @@
 //! Everything here may panic with a sentence: the caller is a test, a fuzz target or a benchmark.
 
 pub mod faultproxy;
+mod fixture;
 pub mod fuzz;
 pub mod link;
 pub mod memfs;
@@ -11,6 +12,7 @@ pub mod pair;
 pub mod peer;
 pub mod recording;
 pub mod seeds;
+pub mod serve;
 pub mod session;
 pub mod sshd;
 pub mod suite;

@@ -6,26 +6,20 @@
 //! Started by root it serves a throwaway account, so that a missing permission is really missing and passwords work;
 //! started by anyone else it serves that user, whose password it cannot know.
 
-mod account;
-mod keys;
-mod processes;
-
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use tempfile::TempDir;
 
-pub use keys::{ClientKey, HostKey, PASSPHRASE};
+pub use crate::fixture::{ClientKey, HostKey, PASSPHRASE};
 
-use account::Account;
+use crate::fixture::{Account, Guard, Keys, NotYet, free_port, program, public_dir, read_lossy};
 
 /// How the `sftp` subsystem is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +87,7 @@ impl Builder {
     fn try_start(self) -> io::Result<Sshd> {
         let program = program("sshd", &["/usr/sbin/sshd", "/usr/local/sbin/sshd"])?;
         let account = Account::obtain()?;
-        let keys = keys::Keys::obtain()?;
+        let keys = Keys::obtain()?;
         let dir = public_dir(&std::env::temp_dir(), "sansftp-sshd-")?;
         let data_dir = match &self.data_in {
             Some(parent) => public_dir(parent, "sansftp-data-")?,
@@ -113,8 +107,12 @@ impl Builder {
             let config = self.write_config(port, &account, &keys, dir.path(), data_dir.path())?;
             let log = dir.path().join("sshd.log");
             fs::write(&log, "")?;
-            let guard = Guard::spawn(&program, &config, &log)?;
-            match guard.wait_until_listening(&log) {
+            let mut command = Command::new(&program);
+            command.arg("-D").arg("-f").arg(&config);
+            command.arg("-E").arg(&log);
+            // What it says before it has opened its log.
+            let guard = Guard::spawn(&command, &log)?;
+            match wait_until_listening(&guard, &log) {
                 Ok(()) => {
                     let sshd = Sshd {
                         guard: Some(guard),
@@ -144,7 +142,7 @@ impl Builder {
         &self,
         port: u16,
         account: &Account,
-        keys: &keys::Keys,
+        keys: &Keys,
         dir: &Path,
         data: &Path,
     ) -> io::Result<PathBuf> {
@@ -219,7 +217,7 @@ pub struct Sshd {
     guard: Option<Guard>,
     port: u16,
     account: Account,
-    keys: keys::Keys,
+    keys: Keys,
     host_keys: Vec<HostKey>,
     data_dir: TempDir,
     dir: TempDir,
@@ -251,7 +249,7 @@ impl Sshd {
     /// The process id of the listener, for measurements. `None` once it was stopped.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.guard.as_ref().map(|guard| guard.sshd)
+        self.guard.as_ref().map(Guard::pid)
     }
 
     /// The port, on 127.0.0.1.
@@ -403,15 +401,6 @@ impl Sshd {
     }
 }
 
-/// The processes. sshd runs under a shell that ends it when this process's end of a pipe closes, so that no listener
-/// outlives a test that was killed.
-#[derive(Debug)]
-struct Guard {
-    shell: Child,
-    pipe: Option<ChildStdin>,
-    sshd: u32,
-}
-
 #[derive(Debug)]
 enum StartFailure {
     PortTaken,
@@ -419,58 +408,22 @@ enum StartFailure {
     NotListeningInTime,
 }
 
-impl Guard {
-    fn spawn(program: &Path, config: &Path, log: &Path) -> io::Result<Self> {
-        // The shell keeps standard input for itself: a background job's is /dev/null.
-        let script =
-            r#""$@" & sshd=$!; echo $sshd; exec >&-; read _; kill $sshd 2>/dev/null; wait $sshd"#;
-        let mut shell = Command::new("/bin/sh")
-            .args(["-c", script, "sh"])
-            .arg(program)
-            .arg("-D")
-            .arg("-f")
-            .arg(config)
-            .arg("-E")
-            .arg(log)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let pipe = shell.stdin.take();
-        let mut first_line = String::new();
-        let stdout = shell.stdout.take().expect("standard output was asked for");
-        BufReader::new(stdout).read_line(&mut first_line)?;
-        let sshd = first_line.trim().parse().map_err(io::Error::other)?;
-        Ok(Self { shell, pipe, sshd })
-    }
-
-    /// Waits for sshd's own word that it listens: another process's listener on the port would accept a connection too.
-    fn wait_until_listening(&self, log: &Path) -> Result<(), StartFailure> {
-        let end = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < end {
-            let words = read_lossy(log);
-            if words.contains("Server listening on 127.0.0.1") {
-                return Ok(());
-            }
-            if words.contains("Address already in use") {
-                return Err(StartFailure::PortTaken);
-            }
-            if !processes::exists(self.sshd) {
-                return Err(StartFailure::Ended);
-            }
-            thread::sleep(Duration::from_millis(5));
+/// Waits for sshd's own word that it listens: another process's listener on the port would accept a connection too.
+fn wait_until_listening(guard: &Guard, log: &Path) -> Result<(), StartFailure> {
+    let said = guard.wait_for(|| {
+        let words = read_lossy(log);
+        if words.contains("Server listening on 127.0.0.1") {
+            return Some(Ok(()));
         }
-        Err(StartFailure::NotListeningInTime)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        processes::kill_tree(self.sshd);
-        drop(self.pipe.take());
-        // It has nothing left to wait for; an error means that it is gone already.
-        let _ = self.shell.wait();
-    }
+        let taken = words.contains("Address already in use");
+        taken.then_some(Err(StartFailure::PortTaken))
+    });
+    said.unwrap_or_else(|ended| {
+        Err(match ended {
+            NotYet::Ended => StartFailure::Ended,
+            NotYet::InTime => StartFailure::NotListeningInTime,
+        })
+    })
 }
 
 /// sshd's verdict over a configuration file: the inner error holds its words.
@@ -500,66 +453,6 @@ fn sftp_server() -> io::Result<PathBuf> {
             "/usr/libexec/sftp-server",
         ],
     )
-}
-
-fn program(name: &str, places: &[&str]) -> io::Result<PathBuf> {
-    let found = places.iter().map(PathBuf::from).find(|path| path.exists());
-    found.ok_or_else(|| {
-        io::Error::other(format!(
-            "{name} is not installed (looked at {}); `cargo xtask test` installs it on Debian",
-            places.join(", ")
-        ))
-    })
-}
-
-/// A temporary directory that others can look into, as the account must.
-fn public_dir(parent: &Path, prefix: &str) -> io::Result<TempDir> {
-    let dir = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-    Ok(dir)
-}
-
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
-}
-
-fn read_lossy(path: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
-}
-
-/// Holds an exclusive lock on a file beside the cached things, so that parallel test processes make them once.
-fn with_cache<T>(make: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-    let uid = rustix::process::getuid().as_raw();
-    let dir = std::env::temp_dir().join(format!("sansftp-testkit-{uid}"));
-    match fs::create_dir(&dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    // Someone else's directory of this name, or a link, would choose our keys and password.
-    let found = fs::symlink_metadata(&dir)?;
-    if !found.is_dir() || std::os::unix::fs::MetadataExt::uid(&found) != uid {
-        return Err(io::Error::other(format!(
-            "{} exists and is not this user's own directory; remove it",
-            dir.display()
-        )));
-    }
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
-    let lock = fs::File::create(dir.join("lock"))?;
-    lock.lock()?;
-    make(&dir)
-}
-
-/// Replaces the file at once, readable by the owner alone: a test that was killed leaves the old one or the new one.
-fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .expect("a cached file lies in the cache's directory");
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
-    file.write_all(contents)?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,8 +2,12 @@
 
 use super::*;
 
+use crate::fixture::processes;
+use std::io::Write;
 use std::net::TcpStream;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The stock `sftp`, away from every file of the user's own.
 fn sftp(sshd: &Sshd, key: ClientKey, options: &[&str], batch: &str) -> Output {
