@@ -46,9 +46,14 @@ pub const SFTP_MESSAGE: usize = 256 * 1024 + 1024;
 pub const SFTP_HANDLE: usize = 256;
 /// Longest path of a request that the server reads.
 pub const SFTP_PATH: usize = 64 * 1024;
+/// Bytes of names in one SSH_FXP_NAME that a server gives: what every client takes
+/// (draft-ietf-secsh-filexfer-02 §3), less a header.
+pub const SFTP_NAMES: usize = 32 * 1024;
+/// Longest path that an answer usually holds, to be set aside for it: PATH_MAX of Linux.
+pub const SFTP_PATH_USUAL: usize = 4096;
 /// Requests that the server holds unanswered before it stops reading.
 pub const SFTP_UNANSWERED: usize = 1024;
-/// Bytes of answers that the server holds unsent before it stops reading.
+/// Bytes of requests and answers that the server holds before it stops reading.
 pub const SFTP_UNSENT: usize = 8 * 1024 * 1024;
 
 /// The bounds that an application may want to set for itself.

@@ -173,6 +173,12 @@ impl Extensions {
         Self(self.0 & !extension.bit())
     }
 
+    /// Everything that is in either.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The extensions in the order of PROTOCOL §4.
     pub fn iter(self) -> impl Iterator<Item = Extension> {
         Extension::ALL

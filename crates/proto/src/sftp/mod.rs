@@ -34,7 +34,7 @@ pub use client::{Blocked, Bounds, Client, Completion, Pending, RequestId};
 pub use extensions::{Extension, Extensions};
 pub use kind::{Kind, Request};
 pub use rope::Data;
-pub use server::{Asked, Reply, Server};
+pub use server::{Answer, Asked, Reply, Server, ServerBounds};
 pub use status::{Status, StatusCode};
 pub use values::{Entry, Handle};
 

@@ -5,7 +5,7 @@
 //! whoever answers; that no answer is of the wrong kind, given twice or too long is settled here.
 
 use super::VERSION;
-use super::answer::{invalid, read, read_fields, write_reply, write_status};
+use super::answer::{Body, invalid, read, read_fields, write_reply, write_status};
 use super::attrs::{Attrs, OpenFlags};
 use super::extensions::{self, Extension, Extensions};
 use super::kind::{self, Expected, Kind, Request};
@@ -28,16 +28,62 @@ pub struct Reply<K: Kind> {
     kind: PhantomData<fn(K)>,
 }
 
+/// A request's answer, of whatever kind. Linear as the [`Reply`] was: [`Server::give`] spends it.
+#[derive(Debug)]
+#[must_use]
+pub struct Answer {
+    open: Unanswered,
+    result: Result<Body, Status>,
+}
+
+impl Answer {
+    /// Bytes that the request carried, or that were set aside for its answer.
+    pub const fn weight(&self) -> usize {
+        self.open.weight
+    }
+}
+
+/// What a server holds at most for its client. One request may always come, whatever it asks for.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "plain numbers, any of which is valid"
+)]
+pub struct ServerBounds {
+    /// Requests that were handed out and not answered; 1,024.
+    pub unanswered: usize,
+    /// Bytes that these requests carry or ask for, and of answers that were not sent; 8 MiB. Below a
+    /// few messages of 257 KiB, requests come one at a time.
+    pub bytes: usize,
+}
+
+impl Default for ServerBounds {
+    fn default() -> Self {
+        Self {
+            unanswered: limits::SFTP_UNANSWERED,
+            bytes: limits::SFTP_UNSENT,
+        }
+    }
+}
+
 /// What is remembered of a request until it is answered.
 #[derive(Debug, Clone, Copy)]
 struct Unanswered {
     id: u32,
     expected: Expected,
-    /// Bytes that the request carries or asks for.
+    /// Bytes that the request carries, or that its answer may take.
     weight: usize,
 }
 
 impl<K: Kind> Reply<K> {
+    /// The answer, its kind forgotten: for whoever answers requests of all kinds in one place.
+    pub fn with(self, result: Result<K::Value, Status>) -> Answer {
+        Answer {
+            open: self.open,
+            result: result.map(K::give),
+        }
+    }
+
     fn to<'a, Q: Request<'a, Reply = K>>(request: &Q, open: Unanswered) -> Self {
         Self {
             open: Unanswered {
@@ -51,9 +97,9 @@ impl<K: Kind> Reply<K> {
 
 macro_rules! asked {
     (
-        numbered { $($(#[$meta:meta])* $Variant:ident { $($field:ident: $Type:ty = $how:ident $from:ident),* } -> $Kind:ident;)* }
-        extended { $($(#[$xmeta:meta])* $XVariant:ident $Message:ident { $($xfield:ident: $XType:ty = $xhow:ident $xfrom:ident),* } -> $XKind:ident;)* }
-        by_hand { $($(#[$hmeta:meta])* $HVariant:ident { $($(#[$fmeta:meta])* $hfield:ident: $HType:ty),* } -> $HKind:ident;)* }
+        numbered { $($(#[$meta:meta])* $Variant:ident $name:literal { $($field:ident: $Type:ty = $how:ident $from:ident),* } -> $Kind:ident;)* }
+        extended { $($(#[$xmeta:meta])* $XVariant:ident $xname:literal $Message:ident { $($xfield:ident: $XType:ty = $xhow:ident $xfrom:ident),* } -> $XKind:ident;)* }
+        by_hand { $($(#[$hmeta:meta])* $HVariant:ident $hname:literal { $($(#[$fmeta:meta])* $hfield:ident: $HType:ty),* } -> $HKind:ident;)* }
     ) => {
         /// A request, and the right to answer it. Requests come in the order in which the client sent
         /// them, and those on the same file are to be processed in that order (§6.1).
@@ -64,6 +110,34 @@ macro_rules! asked {
             $($(#[$meta])* $Variant { $($field: $Type,)* reply: Reply<kind::$Kind> },)*
             $($(#[$hmeta])* $HVariant { $($(#[$fmeta])* $hfield: $HType,)* reply: Reply<kind::$HKind> },)*
             $($(#[$xmeta])* $XVariant { $($xfield: $XType,)* reply: Reply<kind::$XKind> },)*
+        }
+
+        impl Asked {
+            /// What OpenSSH's `sftp-server` calls the request where requests are denied and allowed.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$Variant { .. } => $name,)*
+                    $(Self::$HVariant { .. } => $hname,)*
+                    $(Self::$XVariant { .. } => $xname,)*
+                }
+            }
+
+            /// The answer that refuses the request, whatever it asks for.
+            pub fn refuse(self, status: Status) -> Answer {
+                match self {
+                    $(Self::$Variant { reply, .. } => reply.with(Err(status)),)*
+                    $(Self::$HVariant { reply, .. } => reply.with(Err(status)),)*
+                    $(Self::$XVariant { reply, .. } => reply.with(Err(status)),)*
+                }
+            }
+
+            const fn open_mut(&mut self) -> &mut Unanswered {
+                match self {
+                    $(Self::$Variant { reply, .. } => &mut reply.open,)*
+                    $(Self::$HVariant { reply, .. } => &mut reply.open,)*
+                    $(Self::$XVariant { reply, .. } => &mut reply.open,)*
+                }
+            }
         }
 
         /// Reads a request of the draft; `None` for a number that no request has.
@@ -102,61 +176,61 @@ macro_rules! asked {
 asked! {
     numbered {
         /// SSH_FXP_OPEN (§6.3)
-        Open { path: Bytes = path filename, flags: OpenFlags = value pflags, attrs: Attrs = value attrs } -> Handle;
+        Open "open" { path: Bytes = path filename, flags: OpenFlags = value pflags, attrs: Attrs = value attrs } -> Handle;
         /// SSH_FXP_CLOSE (§6.3): the handle is useless afterwards, whatever the answer.
-        Close { handle: Handle = handle handle } -> Status;
+        Close "close" { handle: Handle = handle handle } -> Status;
         /// SSH_FXP_READ (§6.4): to be answered with at most `len` bytes, which is cut to what one
         /// message holds; nothing left is [`StatusCode::EOF`], except for a `len` of 0.
-        Read { handle: Handle = handle handle, offset: u64 = value offset, len: u32 = read_len len } -> Data;
+        Read "read" { handle: Handle = handle handle, offset: u64 = value offset, len: u32 = read_len len } -> Data;
         /// SSH_FXP_LSTAT (§6.8): does not follow links.
-        Lstat { path: Bytes = path path } -> Attrs;
+        Lstat "lstat" { path: Bytes = path path } -> Attrs;
         /// SSH_FXP_FSTAT (§6.8)
-        Fstat { handle: Handle = handle handle } -> Attrs;
+        Fstat "fstat" { handle: Handle = handle handle } -> Attrs;
         /// SSH_FXP_SETSTAT (§6.9): follows links.
-        Setstat { path: Bytes = path path, attrs: Attrs = value attrs } -> Status;
+        Setstat "setstat" { path: Bytes = path path, attrs: Attrs = value attrs } -> Status;
         /// SSH_FXP_FSETSTAT (§6.9)
-        Fsetstat { handle: Handle = handle handle, attrs: Attrs = value attrs } -> Status;
+        Fsetstat "fsetstat" { handle: Handle = handle handle, attrs: Attrs = value attrs } -> Status;
         /// SSH_FXP_OPENDIR (§6.7)
-        Opendir { path: Bytes = path path } -> Handle;
+        Opendir "opendir" { path: Bytes = path path } -> Handle;
         /// SSH_FXP_READDIR (§6.7): the end is [`StatusCode::EOF`], not an empty answer. More names
         /// than fit into one message are answered as a failure.
-        Readdir { handle: Handle = handle handle } -> Names;
+        Readdir "readdir" { handle: Handle = handle handle } -> Names;
         /// SSH_FXP_REMOVE (§6.5)
-        Remove { path: Bytes = path filename } -> Status;
+        Remove "remove" { path: Bytes = path filename } -> Status;
         /// SSH_FXP_MKDIR (§6.6)
-        Mkdir { path: Bytes = path path, attrs: Attrs = value attrs } -> Status;
+        Mkdir "mkdir" { path: Bytes = path path, attrs: Attrs = value attrs } -> Status;
         /// SSH_FXP_RMDIR (§6.6)
-        Rmdir { path: Bytes = path path } -> Status;
+        Rmdir "rmdir" { path: Bytes = path path } -> Status;
         /// SSH_FXP_REALPATH (§6.11)
-        Realpath { path: Bytes = path path } -> Path;
+        Realpath "realpath" { path: Bytes = path path } -> Path;
         /// SSH_FXP_STAT (§6.8): follows links.
-        Stat { path: Bytes = path path } -> Attrs;
+        Stat "stat" { path: Bytes = path path } -> Attrs;
         /// SSH_FXP_RENAME (§6.5): fails where `to` exists.
-        Rename { from: Bytes = path oldpath, to: Bytes = path newpath } -> Status;
+        Rename "rename" { from: Bytes = path oldpath, to: Bytes = path newpath } -> Status;
         /// SSH_FXP_READLINK (§6.10)
-        Readlink { path: Bytes = path path } -> Path;
+        Readlink "readlink" { path: Bytes = path path } -> Path;
         /// SSH_FXP_SYMLINK (§6.10) as OpenSSH reads it (its PROTOCOL §4.1): `link` is to lie where it
         /// says and to point at `target`.
-        Symlink { target: Bytes = path targetpath, link: Bytes = path linkpath } -> Status;
+        Symlink "symlink" { target: Bytes = path targetpath, link: Bytes = path linkpath } -> Status;
     }
     extended {
         /// `posix-rename@openssh.com`: replaces `to` where it exists.
-        PosixRename PosixRename { from: Bytes = path oldpath, to: Bytes = path newpath } -> Status;
+        PosixRename "posix-rename" PosixRename { from: Bytes = path oldpath, to: Bytes = path newpath } -> Status;
         /// `statvfs@openssh.com`
-        Statvfs Statvfs { path: Bytes = path path } -> FileSystem;
+        Statvfs "statvfs" Statvfs { path: Bytes = path path } -> FileSystem;
         /// `fstatvfs@openssh.com`
-        Fstatvfs Fstatvfs { handle: Handle = handle handle } -> FileSystem;
+        Fstatvfs "fstatvfs" Fstatvfs { handle: Handle = handle handle } -> FileSystem;
         /// `hardlink@openssh.com`
-        Hardlink Hardlink { existing: Bytes = path oldpath, link: Bytes = path newpath } -> Status;
+        Hardlink "hardlink" Hardlink { existing: Bytes = path oldpath, link: Bytes = path newpath } -> Status;
         /// `fsync@openssh.com`
-        Fsync Fsync { handle: Handle = handle handle } -> Status;
+        Fsync "fsync" Fsync { handle: Handle = handle handle } -> Status;
         /// `lsetstat@openssh.com`: does not follow links.
-        Lsetstat Lsetstat { path: Bytes = path path, attrs: Attrs = value attrs } -> Status;
+        Lsetstat "lsetstat" Lsetstat { path: Bytes = path path, attrs: Attrs = value attrs } -> Status;
         /// `expand-path@openssh.com`: like REALPATH, and knows `~`.
-        ExpandPath ExpandPath { path: Bytes = path path } -> Path;
+        ExpandPath "expand-path" ExpandPath { path: Bytes = path path } -> Path;
         /// `copy-data`: `len` 0 copies to the end of the file. The two handles differ; whether they
         /// are the same file is for the server to find out.
-        CopyData CopyData {
+        CopyData "copy-data" CopyData {
             from: Handle = handle read_from_handle,
             from_offset: u64 = value read_from_offset,
             len: u64 = value read_data_length,
@@ -164,15 +238,64 @@ asked! {
             to_offset: u64 = value write_to_offset
         } -> Status;
         /// `home-directory`: an empty `user` is the one that is logged in.
-        HomeDirectory HomeDirectory { user: Bytes = path username } -> Path;
+        HomeDirectory "home-directory" HomeDirectory { user: Bytes = path username } -> Path;
         /// `users-groups-by-id@openssh.com`: the answer has a name for each, empty where unknown.
-        UsersGroupsById UsersGroupsById { users: Vec<u32> = ids uids, groups: Vec<u32> = ids gids } -> Owners;
+        UsersGroupsById "users-groups-by-id" UsersGroupsById { users: Vec<u32> = ids uids, groups: Vec<u32> = ids gids } -> Owners;
     }
     by_hand {
         /// SSH_FXP_WRITE (§6.4): `data` in the pieces in which it came, uncopied.
-        Write { handle: Handle, offset: u64, data: Data } -> Status;
+        Write "write" { handle: Handle, offset: u64, data: Data } -> Status;
         /// `limits@openssh.com`
-        Limits {} -> ServerLimits;
+        Limits "limits" {} -> ServerLimits;
+    }
+}
+
+impl Asked {
+    /// Every [`name`](Self::name), in the order in which `sftp-server -Q requests` lists them.
+    pub const NAMES: &'static [&'static str] = &[
+        "open",
+        "close",
+        "read",
+        "write",
+        "lstat",
+        "fstat",
+        "setstat",
+        "fsetstat",
+        "opendir",
+        "readdir",
+        "remove",
+        "mkdir",
+        "rmdir",
+        "realpath",
+        "stat",
+        "rename",
+        "readlink",
+        "symlink",
+        "posix-rename",
+        "statvfs",
+        "fstatvfs",
+        "hardlink",
+        "fsync",
+        "lsetstat",
+        "limits",
+        "expand-path",
+        "copy-data",
+        "home-directory",
+        "users-groups-by-id",
+    ];
+
+    /// Bytes to set aside for the request and its answer, where `carried` came with it.
+    const fn weight(&self, carried: usize) -> usize {
+        match self {
+            Self::Read { len, .. } => *len as usize,
+            Self::Readdir { .. } => carried + limits::SFTP_NAMES,
+            Self::UsersGroupsById { .. } => carried + limits::SFTP_MESSAGE,
+            Self::Readlink { .. }
+            | Self::Realpath { .. }
+            | Self::ExpandPath { .. }
+            | Self::HomeDirectory { .. } => carried + limits::SFTP_PATH_USUAL,
+            _ => carried,
+        }
     }
 }
 
@@ -180,6 +303,9 @@ asked! {
 #[derive(Debug)]
 pub struct Server {
     announced: Extensions,
+    /// Extensions whose requests are handed out.
+    known: Extensions,
+    bounds: ServerBounds,
     greeted: bool,
     input: Input,
     output: Output,
@@ -195,6 +321,8 @@ impl Server {
     pub fn new(extensions: Extensions) -> Self {
         Self {
             announced: extensions,
+            known: extensions,
+            bounds: ServerBounds::default(),
             greeted: false,
             input: Input::default(),
             output: Output::default(),
@@ -202,6 +330,21 @@ impl Server {
             weight: 0,
             ended: None,
         }
+    }
+
+    /// The same with other bounds than the usual ones.
+    #[must_use]
+    pub const fn bounded(mut self, bounds: ServerBounds) -> Self {
+        self.bounds = bounds;
+        self
+    }
+
+    /// The same, and requests of `extensions` are handed out although they were not announced: for
+    /// whoever denies them in words of its own.
+    #[must_use]
+    pub const fn knowing(mut self, extensions: Extensions) -> Self {
+        self.known = self.known.and(extensions);
+        self
     }
 
     /// Takes what the client sent; [`poll_request`](Self::poll_request) reads it. To be called when
@@ -238,19 +381,24 @@ impl Server {
     /// [`StatusCode::FAILURE`]; data beyond what was asked for is cut off; [`StatusCode::OK`] as a
     /// failure is one.
     pub fn reply<K: Kind>(&mut self, reply: Reply<K>, result: Result<K::Value, Status>) {
+        self.give(reply.with(result));
+    }
+
+    /// What [`reply`](Self::reply) does, with an answer of whatever kind.
+    pub fn give(&mut self, answer: Answer) {
         let Unanswered {
             id,
             expected,
             weight,
-        } = reply.open;
+        } = answer.open;
         self.unanswered -= 1;
         self.weight -= weight;
         if self.ended.is_some() {
             return;
         }
-        match result {
-            Ok(value) => {
-                if write_reply(&mut self.output, id, expected, K::give(value)).is_err() {
+        match answer.result {
+            Ok(body) => {
+                if write_reply(&mut self.output, id, expected, body).is_err() {
                     self.refuse(
                         id,
                         StatusCode::FAILURE,
@@ -294,12 +442,19 @@ impl Server {
         self.unanswered
     }
 
-    /// Whether one more request may be handed out.
+    /// Whether everything that came whole was answered, and every answer taken.
+    pub fn is_idle(&mut self) -> bool {
+        self.unanswered == 0 && self.output.len() == 0 && !self.input.has_message()
+    }
+
+    /// Whether one more request may be handed out. What requests carry and ask for is going to be
+    /// held as well, on one way or the other, and the next one may be as large as any.
     const fn may_ask(&self) -> bool {
-        self.unanswered < limits::SFTP_UNANSWERED
-            // What requests carry and ask for is going to be held as well, on one way or the other.
-            && self.weight < limits::SFTP_UNSENT
-            && self.output.len() < limits::SFTP_UNSENT
+        let held = self.weight + self.output.len();
+        if self.unanswered == 0 && self.output.len() == 0 {
+            return true;
+        }
+        self.unanswered < self.bounds.unanswered && held + limits::SFTP_MESSAGE <= self.bounds.bytes
     }
 
     fn read_requests(&mut self) -> Result<Option<Asked>, Error> {
@@ -363,34 +518,29 @@ impl Server {
             expected: Expected::Status,
             weight: message.len(),
         };
-        if number == messages::Write::NUMBER {
-            let asked = read_write(message, open)?;
-            self.weight += open.weight;
-            return Ok(asked);
-        }
-        let body = message.copied();
-        if number == Extended::NUMBER {
-            let asked = self.read_known_extended(&body, open)?;
-            self.weight += open.weight;
-            return Ok(asked);
-        }
-        let mut asked = read_numbered(number, &body, open)?.ok_or(Refused::UNKNOWN)?;
-        self.weight += match &mut asked {
-            Asked::Read { len, reply, .. } => {
-                let weight = *len as usize;
-                reply.open.expected = Expected::Data { most: *len };
-                reply.open.weight = weight;
-                weight
+        let mut asked = if number == messages::Write::NUMBER {
+            read_write(message, open)?
+        } else {
+            let body = message.copied();
+            if number == Extended::NUMBER {
+                self.read_known_extended(&body, open)?
+            } else {
+                read_numbered(number, &body, open)?.ok_or(Refused::UNKNOWN)?
             }
-            _ => open.weight,
         };
+        let weight = asked.weight(open.weight);
+        if let Asked::Read { len, reply, .. } = &mut asked {
+            reply.open.expected = Expected::Data { most: *len };
+        }
+        asked.open_mut().weight = weight;
+        self.weight += weight;
         Ok(asked)
     }
 
     fn read_known_extended(&self, body: &Bytes, open: Unanswered) -> Result<Asked, Refused> {
         let extended: Extended<'_> = read_fields(body)?;
         let extension = Extension::named(extended.request)
-            .filter(|&it| self.announced.contains(it))
+            .filter(|&it| self.known.contains(it))
             .ok_or(Refused::UNKNOWN)?;
         let asked = read_extended(extension, body, open)?;
         // "If the server is asked to copy a file onto itself" it refuses (PROTOCOL §4.10).

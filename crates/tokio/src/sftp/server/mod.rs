@@ -1,5 +1,65 @@
 //! The server's side of SFTP: what is served, and the session that serves it.
+//!
+//! ```text
+//!   bytes ─▶ sftp::Server ─▶ Asked ─▶ lanes ─▶ blocking threads ─▶ FileSystem, File, Directory
+//!   bytes ◀─ sftp::Server ◀──────────────────────── Answer ◀──────────────┘
+//! ```
+//!
+//! The outcome is as if requests were processed one at a time in the order in which the client sent
+//! them (draft-ietf-secsh-filexfer-02 §6.1); requests on different open files overlap.
 
+mod engine;
 mod file_system;
+mod handles;
+mod observe;
+mod perform;
+mod requests;
+mod schedule;
 
+pub(crate) use engine::Engine;
 pub use file_system::{Directory, File, FileId, FileSystem, Outcome};
+pub use observe::{Event, Observe};
+pub use requests::{Requests, UnknownRequest};
+
+use sansftp_proto::error::Error;
+use std::sync::Arc;
+
+/// How one session is served.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Files and directories that may be open at once; 1,024. One more is answered as a failure.
+    pub handles: usize,
+    /// Bytes of requests and answers that are held at once, file contents included; 8 MiB. At it,
+    /// nothing more is read from the client. One request is always served, whatever it takes.
+    pub memory: usize,
+    /// The requests that are served; all. Others are answered with
+    /// [`PERMISSION_DENIED`](sansftp_proto::sftp::StatusCode::PERMISSION_DENIED).
+    pub allowed: Requests,
+    /// Who is told what is done.
+    pub observe: Option<Arc<dyn Observe>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            handles: 1024,
+            memory: sansftp_proto::limits::SFTP_UNSENT,
+            allowed: Requests::all(),
+            observe: None,
+        }
+    }
+}
+
+/// How a session ended.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct End {
+    /// What ended it; `None` where the client was done, [`Error::Closed`] where this side broke off
+    /// or the channel went away.
+    pub error: Option<Error>,
+    /// Bytes of file contents that the client was given.
+    pub bytes_read: u64,
+    /// Bytes of file contents that the client wrote.
+    pub bytes_written: u64,
+}
