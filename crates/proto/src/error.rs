@@ -166,6 +166,8 @@ pub enum DisconnectReason {
     HostKeyNotVerifiable = 9,
     /// SSH_DISCONNECT_BY_APPLICATION
     ByApplication = 11,
+    /// SSH_DISCONNECT_TOO_MANY_CONNECTIONS
+    TooManyConnections = 12,
     /// SSH_DISCONNECT_NO_MORE_AUTH_METHODS_AVAILABLE
     NoMoreAuthMethods = 14,
 }

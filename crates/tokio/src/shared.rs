@@ -2,10 +2,10 @@
 //! waits.
 
 use crate::error::Lost;
-use sansftp_proto::connection::{ChannelEvent, Mux, ToClient};
+use sansftp_proto::connection::{ChannelEvent, Mux, ToClient, ToServer};
 use sansftp_proto::error::Error as Protocol;
-use sansftp_proto::role::{Client, Role};
-use sansftp_proto::session::{ClientEvent, Common, Connection};
+use sansftp_proto::role::{Client, Role, Server};
+use sansftp_proto::session::{ClientEvent, Common, Connection, ServerEvent};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -45,6 +45,9 @@ pub(crate) trait Machines<R: Driven>: Default + Send {
     fn queued(&self, mux: &Mux<R>) -> usize;
     /// The connection is gone.
     fn end(&mut self, lost: &Lost);
+    /// Who is to be woken when a machine has something to move without having been asked. Told
+    /// whenever the driver begins to work.
+    fn park(&mut self, _driver: &Waker) {}
 }
 
 impl Driven for Client {
@@ -55,6 +58,19 @@ impl Driven for Client {
         match event {
             ClientEvent::Channel(event) => Routed::Channel(event),
             ClientEvent::Common(Common::Closed(error)) => Routed::Ended(error),
+            other => Routed::Listener(other),
+        }
+    }
+}
+
+impl Driven for Server {
+    type ChannelEvent = ChannelEvent<ToServer>;
+    type Machines = crate::server::Channels;
+
+    fn route(event: ServerEvent) -> Routed<ServerEvent, Self::ChannelEvent> {
+        match event {
+            ServerEvent::Channel(event) => Routed::Channel(event),
+            ServerEvent::Common(Common::Closed(error)) => Routed::Ended(error),
             other => Routed::Listener(other),
         }
     }
@@ -102,12 +118,15 @@ impl<R: Driven> Shared<R> {
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State<R>) -> T) -> T {
         let mut state = self.lock();
         let out = f(&mut state);
+        Self::done(state);
+        out
+    }
+
+    /// Lets the driver see what came of what was done to the state.
+    pub(crate) fn done(mut state: MutexGuard<'_, State<R>>) {
         let driver = state.driver.take();
         drop(state);
-        if let Some(waker) = driver {
-            waker.wake();
-        }
-        out
+        wake(driver);
     }
 
     /// The next event that belongs to no channel; the loss once the connection has ended.
@@ -146,6 +165,7 @@ impl<R: Driven> State<R> {
     /// Remembers the driver before it begins to work: a handle that acts meanwhile wakes it again.
     pub(crate) fn park(&mut self, cx: &Context<'_>) {
         self.driver = Some(cx.waker().clone());
+        self.machines.park(cx.waker());
     }
 
     /// Bytes of the machines' that wait in channels.

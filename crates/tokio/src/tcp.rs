@@ -82,7 +82,7 @@ pub(crate) async fn connect(target: &Target) -> Result<TcpStream, ConnectError> 
 
 /// Small requests must not wait for the acknowledgement of earlier ones. Best effort: a connection
 /// without these options still works.
-fn tune(stream: &TcpStream) {
+pub(crate) fn tune(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
     for outcome in [socket.set_tcp_nodelay(true), socket.set_keepalive(true)] {
         if let Err(error) = outcome {

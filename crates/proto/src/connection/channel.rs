@@ -1,8 +1,8 @@
 //! One channel (RFC 4254 §5): its state, what waits in it in either direction, and the table of all
 //! channels. Which messages change a state is the mux's to know.
 
-use super::credit::{Allowance, Credit};
-use super::messages::{Close, Data, Eof};
+use super::credit::{Allowance, Credit, LARGEST_PIECE};
+use super::messages::{Close, Data, Eof, ExtendedData, STDERR};
 use super::requests::Replies;
 use crate::error::PeerMisbehaved;
 use crate::limits::SMALL_PIECE;
@@ -113,13 +113,24 @@ impl Channel {
         let recipient = self.remote;
         if !self.outbox.is_empty() {
             // RFC 4254 §5.2: a window of 0 stops data, and nothing but data.
-            let bytes = self.allowance.claim(self.outbox.queued());
+            let (stream, run) = self.outbox.run();
+            let bytes = self.allowance.claim(run);
             if bytes == 0 {
                 return Sent::Nothing;
             }
-            // As `Data::write`, but out of several pieces that were never joined.
-            out.put_u8(Data::NUMBER);
-            out.put_u32(recipient);
+            // As `Data::write` and `ExtendedData::write`, but out of several pieces that were never
+            // joined.
+            match stream {
+                Stream::Data => {
+                    out.put_u8(Data::NUMBER);
+                    out.put_u32(recipient);
+                }
+                Stream::Extended => {
+                    out.put_u8(ExtendedData::NUMBER);
+                    out.put_u32(recipient);
+                    out.put_u32(STDERR);
+                }
+            }
             out.put_u32(bytes);
             self.outbox.write_to(bytes, out);
             return Sent::Data;
@@ -232,43 +243,72 @@ impl Inbox {
     }
 }
 
-/// Data that waits for the peer's window and for room on the way.
+/// Data of both streams that waits for the peer's window, which they share, and for room on the way.
+/// It leaves in the order in which it was written.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<(Stream, Bytes)>,
     /// The sum of the pieces' lengths.
     queued: usize,
+    /// How much of it is extended data.
+    extended: usize,
     /// A write was refused, and the application waits to be told.
     blocked: bool,
 }
 
 impl Outbox {
     /// Appends a piece, unless `limit` bytes or more wait already.
-    pub(super) fn push(&mut self, piece: Bytes, limit: usize) -> Result<(), Bytes> {
+    pub(super) fn push(&mut self, stream: Stream, piece: Bytes, limit: usize) -> Result<(), Bytes> {
         if self.queued >= limit {
             self.blocked = true;
             return Err(piece);
         }
         if !piece.is_empty() {
             self.queued = self.queued.saturating_add(piece.len());
-            self.pieces.push_back(piece);
+            if stream == Stream::Extended {
+                self.extended = self.extended.saturating_add(piece.len());
+            }
+            self.pieces.push_back((stream, piece));
         }
         Ok(())
     }
 
-    /// Moves `bytes` from the front into `out`, short pieces joined.
+    /// The stream that is next, and how many bytes of it can go into one message: as many as wait
+    /// before the other stream's, counted no further than needed.
+    fn run(&self) -> (Stream, usize) {
+        let Some(&(stream, _)) = self.pieces.front() else {
+            return (Stream::Data, 0);
+        };
+        if self.extended == 0 {
+            return (stream, self.queued);
+        }
+        let mut run = 0usize;
+        for (_, piece) in self.pieces.iter().take_while(|(it, _)| *it == stream) {
+            run = run.saturating_add(piece.len());
+            if run >= LARGEST_PIECE {
+                break;
+            }
+        }
+        (stream, run)
+    }
+
+    /// Moves `bytes`, no more than a [`run`](Self::run), from the front into `out`, short pieces
+    /// joined.
     fn write_to(&mut self, bytes: u32, out: &mut BytesMut) {
         let mut left = bytes as usize;
         self.queued = self.queued.saturating_sub(left);
         out.reserve(left);
         while left > 0 {
-            let Some(front) = self.pieces.front_mut() else {
+            let Some((stream, front)) = self.pieces.front_mut() else {
                 break;
             };
             let here = left.min(front.len());
             out.put_slice(front.get(..here).unwrap_or_default());
             front.advance(here);
             left -= here;
+            if *stream == Stream::Extended {
+                self.extended = self.extended.saturating_sub(here);
+            }
             if front.is_empty() {
                 self.pieces.pop_front();
             }

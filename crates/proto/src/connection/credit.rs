@@ -7,7 +7,7 @@ use crate::error::PeerMisbehaved;
 
 /// Most data that is put into one message of ours, whatever the peer would take, in bytes: what
 /// OpenSSH and this crate read in one packet.
-const LARGEST_PIECE: usize = 256 * 1024;
+pub(super) const LARGEST_PIECE: usize = 256 * 1024;
 
 /// Receive credit: what the peer may still send, and what it may be told that it may send again.
 ///

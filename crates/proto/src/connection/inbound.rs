@@ -5,7 +5,7 @@ use super::channel::{Program, State, Stream};
 use super::credit::{Allowance, Credit};
 use super::messages::{
     Close, Data, Eof, ExtendedData, Failure, GlobalRequest, Open, OpenConfirmation, OpenFailure,
-    Request, RequestFailure, RequestSuccess, Success, WindowAdjust,
+    Request, RequestFailure, RequestSuccess, STDERR, Success, WindowAdjust,
 };
 use super::mux::{Global, Mux, Sessions};
 use super::open::{ChannelKind, Offer, OpenFailureReason};
@@ -18,8 +18,6 @@ use crate::wire::{self, Malformed, Message, Reader, Rest};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// SSH_EXTENDED_DATA_STDERR, the only type there is (RFC 4254 §5.2).
-const STDERR: u32 = 1;
 /// The client promises to open no further sessions (OpenSSH PROTOCOL §2.2).
 const NO_MORE_SESSIONS: &[u8] = b"no-more-sessions@openssh.com";
 

@@ -36,3 +36,6 @@ crate::messages! {
     /// RFC 4254 §5.4
     100 Failure { recipient: u32 }
 }
+
+/// SSH_EXTENDED_DATA_STDERR, the only type of extended data that there is (RFC 4254 §5.2).
+pub(super) const STDERR: u32 = 1;

@@ -171,14 +171,7 @@ impl<R: Role> Mux<R> {
     /// # Errors
     /// [`WriteError::Blocked`] gives the data back; [`WriteError::Closed`] when the channel takes none.
     pub fn write(&mut self, id: ChannelId, data: Bytes) -> Result<(), WriteError> {
-        let limit = self.limits.send_queue;
-        let Some(channel) = self.channels.get(id).filter(|it| it.takes_data()) else {
-            return Err(WriteError::Closed);
-        };
-        channel
-            .outbox
-            .push(data, limit)
-            .map_err(WriteError::Blocked)
+        self.write_stream(id, Stream::Data, data)
     }
 
     /// Ends our direction: EOF follows what is queued (RFC 4254 §5.3). The other direction goes on.
@@ -350,6 +343,22 @@ impl<R: Role> Mux<R> {
         }
     }
 
+    fn write_stream(
+        &mut self,
+        id: ChannelId,
+        stream: Stream,
+        data: Bytes,
+    ) -> Result<(), WriteError> {
+        let limit = self.limits.send_queue;
+        let Some(channel) = self.channels.get(id).filter(|it| it.takes_data()) else {
+            return Err(WriteError::Closed);
+        };
+        channel
+            .outbox
+            .push(stream, data, limit)
+            .map_err(WriteError::Blocked)
+    }
+
     fn read_stream(&mut self, id: ChannelId, stream: Stream) -> Option<Bytes> {
         let channel = self.channels.get(id)?;
         let piece = channel.read(stream)?;
@@ -471,6 +480,15 @@ impl Mux<Server> {
         let recipient = channel.remote;
         self.channels.remove(offer.id);
         self.control.refuse(recipient, reason, text);
+    }
+
+    /// As [`write`](Self::write), of extended data of type 1: what a program writes to its standard
+    /// error (RFC 4254 §5.2). Both share the queue and leave in the order in which they were written.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_extended(&mut self, id: ChannelId, data: Bytes) -> Result<(), WriteError> {
+        self.write_stream(id, Stream::Extended, data)
     }
 
     /// Tells the client how its program ended (RFC 4254 §6.10); before [`close`](Self::close).

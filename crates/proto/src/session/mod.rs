@@ -12,7 +12,7 @@ pub use event::{ClientEvent, Common, HostKey, ServerEvent};
 use crate::auth::{Machine, Step};
 use crate::connection::{EventOf, Mux};
 use crate::crypto::PublicKey;
-use crate::error::Error;
+use crate::error::{DisconnectReason, Error};
 use crate::packet::{Payload, Sorted};
 use crate::role::{Role, sealed};
 use crate::timer::{Timer, Timers};
@@ -272,6 +272,16 @@ impl<R: Role> Connection<R> {
     /// sent: it says why.
     pub fn disconnect(&mut self) {
         let _ = self.fail(Error::Closed);
+    }
+
+    /// As [`disconnect`](Self::disconnect), for a reason of the application's and with its words, which
+    /// are shown to people. Nothing happens if the connection has ended already.
+    pub fn disconnect_because(&mut self, reason: DisconnectReason, text: &str) {
+        if self.phase.is_ok() {
+            self.disconnect();
+            // In place of what `Closed` stands for.
+            self.transport.stop(Some(reason), text);
+        }
     }
 
     // ---- below: the parts of the above

@@ -173,6 +173,55 @@ fn pieces_are_joined_up_to_what_the_peer_takes() {
 }
 
 #[test]
+fn what_goes_to_standard_error_shares_the_window_and_keeps_its_place() {
+    let stderr = |data: &[u8]| {
+        wire(&ExtendedData {
+            recipient: THEIRS,
+            kind: STDERR,
+            data,
+        })
+    };
+    let mut server = End::<Server>::with(|limits| limits.send_queue = 14);
+    let id = server.session(8, 4);
+    server.mux.write(id, "out".into()).unwrap();
+    for piece in ["er", "", "ror"] {
+        server.mux.write_extended(id, piece.into()).unwrap();
+    }
+    server.mux.write(id, "put".into()).unwrap();
+    server.mux.write(id, "end".into()).unwrap();
+    assert_eq!(server.mux.queued(id), 14);
+    let refused = server.mux.write_extended(id, "!".into());
+    assert_eq!(refused, Err(WriteError::Blocked("!".into())));
+    assert_eq!(
+        server.says(),
+        [wire(&data(THEIRS, b"out")), stderr(b"erro"), stderr(b"r")],
+        "8 bytes of window, whatever their kind"
+    );
+    server.mux.finish(id);
+    let refused = server.mux.write_extended(id, "!".into());
+    assert_eq!(refused, Err(WriteError::Closed));
+    let bytes = 100;
+    drop(
+        server
+            .gets(&WindowAdjust {
+                recipient: 0,
+                bytes,
+            })
+            .unwrap(),
+    );
+    let end = wire(&Eof { recipient: THEIRS });
+    assert_eq!(
+        server.says(),
+        [
+            wire(&data(THEIRS, b"pute")),
+            wire(&data(THEIRS, b"nd")),
+            end
+        ]
+    );
+    assert_eq!(server.mux.queued(id), 0);
+}
+
+#[test]
 fn a_window_stops_data_and_nothing_else() {
     let mut client = End::<Client>::new();
     let id = client.session(3, 2);
