@@ -1,7 +1,7 @@
 //! The one future per connection: moves bytes, time and wake-ups. Decides nothing.
 
 use crate::shared::{Driven, Shared};
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -11,11 +11,18 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::Sleep;
 
-/// Room that is made for reads from the socket: many of the packets that servers send, so that few are
-/// split between two buffers and moved; little enough that a piece that is kept does not pin much.
+/// Room that is made for reads from the socket at most: many of the packets that servers send, so that
+/// few are split between two buffers and moved; little enough that a piece that is kept does not pin
+/// much. It is reached as the peer fills smaller ones.
 const READ_BLOCK: usize = 256 * 1024;
-/// Below this much room a new block is begun.
-const READ_LEAST: usize = 64 * 1024;
+/// Room that is made at first: most connections of a server never need more.
+const READ_FIRST: usize = 8 * 1024;
+/// Below this part of a block in room a new one is begun.
+const READ_LEAST: usize = 4;
+/// Bytes that are read ahead of what may be acted on, to notice a peer that hangs up meanwhile.
+const READ_AHEAD: usize = 1024;
+/// After this long without a byte either way buffers are given back.
+const IDLE: Duration = Duration::from_secs(1);
 /// What is sealed ahead of the socket: enough for one large write, little enough that a window
 /// adjust or a key exchange never waits long behind it.
 const WRITE_ROOM: usize = 256 * 1024;
@@ -30,6 +37,8 @@ pub(crate) struct Driver<R: Driven, Io> {
     shared: Arc<Shared<R>>,
     io: Io,
     input: BytesMut,
+    /// Room that the next read makes.
+    block: usize,
     /// Sealed bytes on their way to the socket: swapped with the connection's own buffer, so that
     /// the lock is not held while the socket is written.
     output: BytesMut,
@@ -40,6 +49,10 @@ pub(crate) struct Driver<R: Driven, Io> {
     /// Set when nothing can be sent any more: what the peer had to say has come by then, or will not.
     heard_by: Option<Instant>,
     sleep: Pin<Box<Sleep>>,
+    /// When it is looked whether the buffers were of use since the last time; `None` while there are
+    /// none.
+    idle_at: Option<Instant>,
+    used: Used,
     /// When the connection ended: what is left to send has until shortly after.
     ended: Option<Instant>,
 }
@@ -49,6 +62,13 @@ pub(crate) struct Driver<R: Driven, Io> {
 enum Half {
     Open,
     Ended,
+}
+
+/// Whether buffers were of use lately.
+#[derive(PartialEq, Eq)]
+enum Used {
+    Yes,
+    No,
 }
 
 /// What is on its way to the socket.
@@ -66,12 +86,15 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
             shared,
             io,
             input: BytesMut::new(),
+            block: READ_FIRST,
             output: BytesMut::new(),
             carries: Carries::Other,
             receiving: Half::Open,
             sending: Half::Open,
             heard_by: None,
             sleep: Box::pin(tokio::time::sleep(LAST_WORDS)),
+            idle_at: None,
+            used: Used::No,
             ended: None,
         }
     }
@@ -88,17 +111,54 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
                 let _ = state.conn.handle_input(now, &mut self.input);
                 moved |= self.input.len() != before;
             }
-            if self.receiving == Half::Ended || !state.conn.wants_input() {
+            if self.receiving == Half::Ended {
                 return moved;
             }
+            if !state.conn.wants_input() {
+                drop(state);
+                return moved | self.look_ahead(cx, now);
+            }
         }
-        if self.input.capacity() - self.input.len() < READ_LEAST {
-            self.input.reserve(READ_BLOCK);
+        if self.input.capacity() - self.input.len() < self.block / READ_LEAST {
+            self.input.reserve(self.block);
         }
+        let room = self.input.capacity() - self.input.len();
         let outcome = match pin!(self.io.read_buf(&mut self.input)).poll(cx) {
             Poll::Pending => return moved,
             Poll::Ready(outcome) => outcome,
         };
+        if matches!(outcome, Ok(read) if read == room) {
+            self.block = READ_BLOCK.min(self.block.saturating_mul(READ_LEAST));
+        }
+        self.used = Used::Yes;
+        self.take_in(outcome, now);
+        true
+    }
+
+    /// While nothing may be acted on, only a peer that hangs up is of interest: a little is read so that
+    /// this is noticed, and kept.
+    fn look_ahead(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if !self.input.is_empty() {
+            return false;
+        }
+        self.input.reserve(READ_AHEAD);
+        let mut ahead = (&mut self.input).limit(READ_AHEAD);
+        match pin!(self.io.read_buf(&mut ahead)).poll(cx) {
+            Poll::Pending => false,
+            // It stays in `input`, and more is read only when that was acted on.
+            Poll::Ready(Ok(read)) if read > 0 => {
+                self.used = Used::Yes;
+                true
+            }
+            Poll::Ready(outcome) => {
+                self.take_in(outcome, now);
+                true
+            }
+        }
+    }
+
+    /// What came of a read.
+    fn take_in(&mut self, outcome: io::Result<usize>, now: Instant) {
         let mut state = self.shared.lock();
         let _ = match outcome {
             Ok(0) => {
@@ -112,7 +172,6 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
                 state.conn.handle_eof(now)
             }
         };
-        true
     }
 
     /// Machine to socket.
@@ -128,6 +187,7 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
                 return false;
             }
             std::mem::swap(sealed, &mut self.output);
+            self.used = Used::Yes;
             self.carries = if state.queued() < queued {
                 Carries::Requests
             } else {
@@ -161,6 +221,31 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
         true
     }
 
+    /// Gives buffers back that are empty and were of no use for a while: most connections of a server
+    /// are idle most of the time.
+    fn give_back(&mut self, now: Instant) {
+        if self.idle_at.is_some_and(|at| at > now) {
+            return;
+        }
+        if std::mem::replace(&mut self.used, Used::No) == Used::Yes {
+            self.idle_at = now.checked_add(IDLE);
+            return;
+        }
+        self.idle_at = None;
+        self.block = READ_FIRST;
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if self.output.is_empty() {
+            self.output = BytesMut::new();
+        }
+        let mut state = self.shared.lock();
+        let sealed = state.conn.transmit(now, 0);
+        if sealed.is_empty() {
+            *sealed = BytesMut::new();
+        }
+    }
+
     /// Clock to machine; arms the timer for the next time.
     fn tick(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let due = {
@@ -175,7 +260,11 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Driver<R, Io> {
                 let _ = state.conn.handle_timeout(now);
                 return true;
             }
-            let due = due.into_iter().chain(self.heard_by).min();
+            let due = due
+                .into_iter()
+                .chain(self.heard_by)
+                .chain(self.idle_at)
+                .min();
             due.or_else(|| self.ended.map(|at| at + LAST_WORDS))
         };
         let Some(at) = due else { return false };
@@ -213,6 +302,7 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Future for Driver<R, Io> {
             let mut moved = this.receive(cx, now);
             moved |= this.shared.lock().work(now);
             moved |= this.send(cx, now);
+            this.give_back(now);
             moved |= this.tick(cx, now);
             if this.is_done(cx, now) {
                 return Poll::Ready(());

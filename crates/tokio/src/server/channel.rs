@@ -2,6 +2,7 @@
 
 use super::handle::Handle;
 use super::stream::{ChannelStream, Stderr};
+use crate::sftp::server::{End, Engine, FileSystem, Options};
 use crate::shared::Shared;
 use bytes::Bytes;
 use sansftp_proto::connection::{
@@ -9,9 +10,11 @@ use sansftp_proto::connection::{
 };
 use sansftp_proto::role::Server;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// A channel that the client wants.
 #[derive(Debug)]
@@ -175,9 +178,47 @@ impl SessionChannel {
         });
     }
 
+    /// Serves `fs` by SFTP on the channel's data from now on, inside the connection's driver: once a
+    /// request for the subsystem was accepted. Files are touched on threads that may block. The
+    /// channel is closed when the session ends.
+    ///
+    /// # Panics
+    /// Outside a runtime of tokio.
+    pub fn serve_sftp(self, fs: Arc<dyn FileSystem>, options: Options) -> Serving {
+        let engine = Engine::start(fs, options, &tokio::runtime::Handle::current());
+        self.0.serve(&engine);
+        Serving {
+            engine,
+            handle: self.0,
+        }
+    }
+
     /// Closes the channel once what was written has left, whatever streams of it there are still.
     pub fn close(self) {
         self.0.leave();
+    }
+}
+
+/// A session of SFTP that runs on a channel; completes with its end. Dropped, the session is broken
+/// off: what is under way is finished, nothing further begins, and what is open is closed.
+#[derive(Debug)]
+#[must_use = "the session ends when this is dropped"]
+pub struct Serving {
+    engine: Arc<Engine>,
+    handle: Arc<Handle>,
+}
+
+impl Future for Serving {
+    type Output = End;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        self.handle.poll_end(&self.engine, cx)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.handle.leave();
     }
 }
 

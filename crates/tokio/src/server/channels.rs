@@ -10,11 +10,13 @@
 //! [`Limits::send_queue`]: sansftp_proto::limits::Limits::send_queue
 
 use crate::error::Lost;
+use crate::sftp::server::Engine;
 use crate::shared;
 use sansftp_proto::connection::{Answer, ChannelEvent, ChannelId, Mux, Offer, ToClient, ToServer};
 use sansftp_proto::limits;
 use sansftp_proto::role::Server;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -131,7 +133,14 @@ impl shared::Machines<Server> for Channels {
         self.offers.clear();
         self.listener.wake();
         for channel in &mut self.open {
-            channel.wake();
+            channel.lost();
+        }
+    }
+
+    /// Sessions of SFTP work on threads of their own.
+    fn park(&mut self, driver: &Waker) {
+        for served in self.open.iter().filter_map(|it| it.served.as_ref()) {
+            served.engine.set_waker(driver);
         }
     }
 }
@@ -146,9 +155,25 @@ pub(super) struct Channel {
     held: usize,
     /// How the program ended: told once its output has left.
     farewell: Option<ToClient>,
+    served: Option<Served>,
     pub(super) askers: Waiters,
     pub(super) readers: Waiters,
     pub(super) writers: Waiters,
+}
+
+/// A session of SFTP that has the channel's data, and the requests that still come.
+struct Served {
+    engine: Arc<Engine>,
+    input: Input,
+    /// Who waits for its end.
+    waiters: Waiters,
+}
+
+/// Whether the client may send more.
+#[derive(Debug, PartialEq, Eq)]
+enum Input {
+    Open,
+    Ended,
 }
 
 /// Where a channel stands.
@@ -178,6 +203,7 @@ impl Channel {
             requests: VecDeque::new(),
             held: 0,
             farewell: None,
+            served: None,
             askers: Waiters::NOBODY,
             readers: Waiters::NOBODY,
             writers: Waiters::NOBODY,
@@ -207,11 +233,25 @@ impl Channel {
         self.farewell = Some(farewell);
     }
 
+    /// Lets `engine` have the channel's data from now on; the channel ends with it.
+    pub(super) fn serve(&mut self, engine: Arc<Engine>) {
+        self.served = Some(Served {
+            engine,
+            input: Input::Open,
+            waiters: Waiters::NOBODY,
+        });
+    }
+
+    /// Waits for the end of what is served; nothing is, if it says so.
+    pub(super) fn wait_for_end(&mut self, cx: &Context<'_>) -> Option<()> {
+        self.served.as_mut().map(|it| it.waiters.add(cx))
+    }
+
     // ---- for the driver
 
     /// Keeps a request for the application; gives back the answer that nobody will give.
     fn take_request(&mut self, request: ToServer, answer: Option<Answer>) -> Option<Answer> {
-        if self.stage != Stage::Open {
+        if self.stage != Stage::Open || self.served.is_some() {
             return answer;
         }
         // Of sizes only the newest matters (RFC 4254 §6.7).
@@ -244,6 +284,9 @@ impl Channel {
                 mux.answer(answer, false);
             }
         }
+        if let Some(served) = self.served.take() {
+            served.engine.abort();
+        }
         match self.stage {
             Stage::Open => self.stage = Stage::Leaving,
             Stage::Closed => {
@@ -254,8 +297,17 @@ impl Channel {
         }
     }
 
+    /// The connection has ended.
+    fn lost(&mut self) {
+        if let Some(served) = &mut self.served {
+            served.engine.abort();
+            served.waiters.wake();
+        }
+        self.wake();
+    }
+
     fn pump(&mut self, mux: &mut Mux<Server>) -> bool {
-        let mut moved = false;
+        let mut moved = self.pump_served(mux);
         // Clients may take the end of the program for the end of its output.
         if mux.queued(self.id) == 0
             && let Some(farewell) = self.farewell.take()
@@ -268,6 +320,42 @@ impl Channel {
             mux.finish(self.id);
             mux.close(self.id);
             self.stage = Stage::Closing;
+            moved = true;
+        }
+        moved
+    }
+
+    /// Moves data between the channel and the session of SFTP on it.
+    fn pump_served(&mut self, mux: &mut Mux<Server>) -> bool {
+        let Some(served) = &mut self.served else {
+            return false;
+        };
+        let mut moved = false;
+        while served.engine.wants_data()
+            && let Some(data) = mux.read(self.id)
+        {
+            served.engine.handle_data(data);
+            moved = true;
+        }
+        if served.input == Input::Open && mux.at_eof(self.id) {
+            served.engine.handle_eof();
+            served.input = Input::Ended;
+            moved = true;
+        }
+        // What came before the client closed the channel is still done; nobody hears the answers.
+        while (mux.room(self.id) > 0 || self.stage == Stage::Closed)
+            && let Some(bytes) = served.engine.poll_transmit()
+        {
+            let _ = mux.write(self.id, bytes);
+            moved = true;
+        }
+        if let Some(end) = served.engine.ended() {
+            served.waiters.wake();
+            self.served = None;
+            self.farewell = Some(ToClient::ExitStatus(end.error.is_some().into()));
+            if self.stage == Stage::Open {
+                self.stage = Stage::Leaving;
+            }
             moved = true;
         }
         moved

@@ -3,6 +3,7 @@
 
 use super::channels::Channels;
 use crate::error::Lost;
+use crate::sftp::server::{End, Engine};
 use crate::shared::{Shared, State};
 use bytes::Bytes;
 use sansftp_proto::connection::{Answer, ChannelId, Mux, ToClient, ToServer, WriteError};
@@ -121,6 +122,32 @@ impl Handle {
                 channel.set_farewell(farewell);
             }
         });
+    }
+
+    /// Lets a session of SFTP have the channel's data.
+    pub(super) fn serve(&self, engine: &Arc<Engine>) {
+        self.shared.with(|state| {
+            let lost = state.machines.lost().is_some();
+            match state.machines.get(self.id).filter(|_| !lost) {
+                Some(channel) => channel.serve(Arc::clone(engine)),
+                None => engine.abort(),
+            }
+        });
+    }
+
+    /// How the session of SFTP ended.
+    pub(super) fn poll_end(&self, engine: &Engine, cx: &Context<'_>) -> Poll<End> {
+        let mut state = self.shared.lock();
+        let is_served = state.machines.lost().is_none()
+            && state
+                .machines
+                .get(self.id)
+                .is_some_and(|it| it.wait_for_end(cx).is_some());
+        if !is_served {
+            // No driver has a use for its waker any more.
+            engine.set_waker(cx.waker());
+        }
+        engine.ended().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Closes the channel, behind what was written.

@@ -38,7 +38,7 @@ mod session;
 mod stream;
 
 pub use authenticate::{Authenticate, Judgement};
-pub use channel::{ChannelRequest, Incoming, Offered, SessionChannel};
+pub use channel::{ChannelRequest, Incoming, Offered, Serving, SessionChannel};
 pub(crate) use channels::Channels;
 pub use gate::{Bounds, Entrance, Gate, TooMany};
 pub use listener::{Arrival, Listener};
