@@ -7,3 +7,4 @@
 
 pub mod algorithms;
 pub mod host_keys;
+pub mod users;

@@ -1,0 +1,321 @@
+//! Who may come in, and by which proof: users of a file or of the program's own making, keys, passwords,
+//! dialogues and sequences of them.
+//!
+//! No protocol: signatures are verified and replies sent by the core; how long a failure takes is the
+//! driver's to even out. Keys on hardware tokens (`sk-…`) are not known here: the core verifies none.
+//!
+//! A name that nobody has is treated as one whose proof is wrong: the same replies, and as many hashes
+//! computed, with the parameters of the costliest that there is. Which methods are listed does not
+//! depend on the name until something was proved under it.
+
+mod file;
+mod guarded;
+mod hashing;
+mod judge;
+mod keys;
+mod password;
+
+#[cfg(test)]
+mod tests;
+
+pub use file::{Access, FileError, Standing, User};
+pub use guarded::{Permissions, Unusable};
+pub use judge::{Identity, Judge, Proof};
+pub use password::{Hash, HashError, hash_password};
+
+use file::Table;
+use hashing::Hashing;
+use keys::{Circumstances, Grant, KeyFiles};
+use sansftp_proto::auth::{Method, Prompt};
+use sansftp_proto::crypto::{PublicKey, Secret};
+use std::fmt::{self, Debug};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+/// Where users, and what lets them in, come from.
+#[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "plain data, made by naming what is not the default"
+)]
+pub struct Sources {
+    /// A users file; the module's `file.rs` says its form.
+    pub file: Option<PathBuf>,
+    /// Users beside those of the file, who go before them.
+    pub users: Vec<(String, User)>,
+    /// Files of authorized keys for every user, `%u` in a path being the user's name. One that does
+    /// not exist lets nobody in.
+    pub authorized_keys: Vec<String>,
+    /// Which names there are.
+    pub names: Names,
+    /// How those files are looked at.
+    pub permissions: Permissions,
+    /// What keyboard-interactive asks for after the password, one after the other.
+    pub challenges: Vec<Arc<dyn Challenge>>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// Which names there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Names {
+    /// Those of the users file and of the program.
+    #[default]
+    Listed,
+    /// Every name: the keys for every user decide.
+    Any,
+}
+
+/// Something that keyboard-interactive asks for after the password, such as a one-time code.
+pub trait Challenge: Debug + Send + Sync {
+    /// What is asked; the same for every name, so that it says nothing about any.
+    fn prompts(&self) -> Vec<Prompt>;
+
+    /// Whether these are the user's answers, as many as there were prompts. Asked only for users there
+    /// are and whose other answers were right, so that no code is spent on a wrong password. May block.
+    fn is_answer(&self, user: &str, responses: &[Secret]) -> bool;
+}
+
+/// Tells the time: the system's, or a test's.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    /// Asks `now` each time.
+    pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(SystemTime::now)
+    }
+}
+
+impl Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock(..)")
+    }
+}
+
+/// Everybody who may come in. Cheap to clone; all clones are the same users.
+#[derive(Debug, Clone)]
+pub struct Users(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    file: Option<PathBuf>,
+    given: Vec<(String, Arc<User>)>,
+    shared_keys: Vec<String>,
+    names: Names,
+    permissions: Permissions,
+    challenges: Vec<Arc<dyn Challenge>>,
+    clock: Clock,
+    keys: KeyFiles,
+    hashing: Hashing,
+    known: RwLock<Arc<Known>>,
+}
+
+/// What is known of users at one time.
+#[derive(Debug)]
+struct Known {
+    table: Table,
+    /// Whoever is in no table, if every name may come in.
+    anybody: Option<Arc<User>>,
+    /// What passwords of those are compared with who have none.
+    decoy: Option<Hash>,
+    /// What is listed to a stranger.
+    methods: Vec<String>,
+}
+
+impl Users {
+    /// Reads the users file and checks that somebody can come in. Blocks.
+    ///
+    /// # Errors
+    /// [`UsersError`]: the file, its line, and what to do about it.
+    pub fn load(sources: Sources) -> Result<Self, UsersError> {
+        let given = sources.users.into_iter();
+        let given: Vec<_> = given.map(|(name, user)| (name, Arc::new(user))).collect();
+        let known = Known::read(
+            sources.file.as_deref(),
+            sources.permissions,
+            &given,
+            &sources.authorized_keys,
+            sources.names,
+        )?;
+        Ok(Self(Arc::new(Inner {
+            file: sources.file,
+            given,
+            shared_keys: sources.authorized_keys,
+            names: sources.names,
+            permissions: sources.permissions,
+            challenges: sources.challenges,
+            clock: sources.clock,
+            keys: KeyFiles::new(sources.permissions),
+            hashing: Hashing::new(),
+            known: RwLock::new(Arc::new(known)),
+        })))
+    }
+
+    /// Reads the users file again. Files of keys are read again by themselves. Blocks.
+    ///
+    /// # Errors
+    /// [`UsersError`]; everything then stays as it was.
+    pub fn reload(&self) -> Result<(), UsersError> {
+        let inner = &self.0;
+        let known = Known::read(
+            inner.file.as_deref(),
+            inner.permissions,
+            &inner.given,
+            &inner.shared_keys,
+            inner.names,
+        )?;
+        *inner.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
+        Ok(())
+    }
+
+    /// What judges one connection. Without an address, keys that are good from some addresses only are
+    /// good from nowhere.
+    pub fn authenticate(&self, peer: Option<IpAddr>) -> Judge {
+        Judge::new(Arc::clone(&self.0), peer)
+    }
+
+    /// The methods to list to a client that has proved nothing: a connection's
+    /// [`methods`](sansftp_proto::config::ServerLocal::methods).
+    pub fn methods(&self) -> Vec<String> {
+        self.0.known().methods.clone()
+    }
+}
+
+impl Inner {
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn now(&self) -> SystemTime {
+        (self.clock.0)()
+    }
+
+    /// What a key gets that a client holds, or would. Blocks.
+    fn look_up(
+        &self,
+        name: &str,
+        user: Option<&User>,
+        key: &PublicKey,
+        circumstances: Circumstances,
+    ) -> Option<Grant> {
+        let user = user?;
+        let shared = self
+            .shared_keys
+            .iter()
+            .filter_map(|it| keys::expand(it, name));
+        for path in user.authorized_keys.iter().cloned().chain(shared) {
+            let file = match self.keys.read(&path) {
+                Ok(file) => file,
+                Err(unusable) => {
+                    // Whose pattern names no file has no keys; a file that is named should be there.
+                    if !unusable.is_absence() || user.authorized_keys.as_ref() == Some(&path) {
+                        tracing::warn!(user = ?name, "authorized keys: {unusable}");
+                    }
+                    continue;
+                }
+            };
+            match keys::look_up(&file, key, circumstances) {
+                Ok(Some(grant)) => return Some(grant),
+                Ok(None) => {}
+                Err(withheld) => {
+                    tracing::warn!(user = ?name, "{}: {}", path.display(), withheld.0);
+                    return None;
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Known {
+    fn read(
+        file: Option<&Path>,
+        permissions: Permissions,
+        given: &[(String, Arc<User>)],
+        shared_keys: &[String],
+        names: Names,
+    ) -> Result<Self, UsersError> {
+        let mut table = match file {
+            Some(path) => read_file(path, permissions)?,
+            None => Table::new(),
+        };
+        table.extend(given.iter().cloned());
+        let anybody = (names == Names::Any).then(Arc::<User>::default);
+        let hashes = table.values().filter_map(|it| it.password.as_ref());
+        let decoy = hashes.max_by_key(|it| it.cost()).cloned();
+        let has_keys = table.values().any(|it| it.authorized_keys.is_some());
+        let mut methods = Vec::new();
+        if has_keys || !shared_keys.is_empty() {
+            methods.push(Method::PublicKey);
+        }
+        if decoy.is_some() {
+            methods.extend([Method::Password, Method::KeyboardInteractive]);
+        }
+        if methods.is_empty() || (table.is_empty() && anybody.is_none()) {
+            return Err(UsersError::Nobody);
+        }
+        Ok(Self {
+            table,
+            anybody,
+            decoy,
+            methods: methods.iter().map(|it| it.name().to_owned()).collect(),
+        })
+    }
+
+    fn user(&self, name: &str) -> Option<Arc<User>> {
+        self.table.get(name).or(self.anybody.as_ref()).cloned()
+    }
+}
+
+fn read_file(path: &Path, permissions: Permissions) -> Result<Table, UsersError> {
+    let (content, _) = guarded::read(path, permissions).map_err(UsersError::Unusable)?;
+    let mistaken = |error| UsersError::Mistaken(path.to_owned(), error);
+    let text = std::str::from_utf8(&content)
+        .map_err(|error| mistaken(FileError::not_text(&content, error.valid_up_to())))?;
+    file::parse(text, path.parent().unwrap_or(path)).map_err(mistaken)
+}
+
+/// Why there are no users. `Display` is one line, with the remedy.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum UsersError {
+    /// The users file is not there, or others could have written it.
+    Unusable(Unusable),
+    /// There is a mistake in the users file.
+    Mistaken(PathBuf, FileError),
+    /// Nobody could ever come in.
+    Nobody,
+}
+
+impl fmt::Display for UsersError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable(unusable) => write!(f, "users file: {unusable}"),
+            Self::Mistaken(path, error) => {
+                write!(f, "users file {}: {error}", path.display())
+            }
+            Self::Nobody => f.write_str(
+                "nobody could come in: there is no user, or none with a password or keys",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for UsersError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unusable(unusable) => Some(unusable),
+            Self::Mistaken(_, error) => Some(error),
+            Self::Nobody => None,
+        }
+    }
+}
