@@ -4,8 +4,22 @@
 use crate::run::{cargo, succeed, target_dir};
 use crate::{Failure, install};
 
+/// What stands beside OpenSSH's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// `sansftp get` and `send`, beside `sftp`.
+    Client,
+    /// `sansftp serve`, beside `sshd`.
+    Server,
+}
+
 /// Measures `rounds` rounds with a file of `size`; no cipher means those of the measuring program.
-pub(crate) fn run(rounds: u32, size: &str, ciphers: &[String]) -> Result<(), Failure> {
+pub(crate) fn run(
+    subject: Subject,
+    rounds: u32,
+    size: &str,
+    ciphers: &[String],
+) -> Result<(), Failure> {
     install::openssh()?;
     succeed(&mut cargo(&["build", "--release", "-p", "sansftp"]))?;
     let mut command = cargo(&[
@@ -21,6 +35,9 @@ pub(crate) fn run(rounds: u32, size: &str, ciphers: &[String]) -> Result<(), Fai
         .arg("--program")
         .arg(target_dir().join("release/sansftp"))
         .args(["--rounds", &rounds.to_string(), "--size", size]);
+    if subject == Subject::Server {
+        command.arg("--serve");
+    }
     for cipher in ciphers {
         command.args(["--cipher", cipher]);
     }

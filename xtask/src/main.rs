@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use pico_args::Arguments;
 
+use bench::Subject;
+
 const USAGE: &str = "\
 cargo xtask COMMAND
 
@@ -23,8 +25,9 @@ cargo xtask COMMAND
   fuzz-smoke [--seconds N] [TARGET..] builds all fuzz targets once, runs each for N seconds (10)
   bench [--rounds N] [--size SIZE]    sansftp beside OpenSSH's sftp, in one run (3 rounds, 1GiB)
         [--cipher NAME]...            one or several, else aes256-gcm@openssh.com and chacha20-poly1305@openssh.com
+        [--serve]                     sansftp serve beside sshd instead
   corpus --record                     records the sessions of tests/recordings anew, against the stock sshd
-  nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmark
+  nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmarks
 ";
 
 fn main() -> ExitCode {
@@ -70,8 +73,13 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<(), Failure> {
             let rounds = option(&mut arguments, "--rounds")?.unwrap_or(3);
             let size = option(&mut arguments, "--size")?.unwrap_or_else(|| "1GiB".to_owned());
             let ciphers = arguments.values_from_str("--cipher")?;
+            let subject = if arguments.contains("--serve") {
+                Subject::Server
+            } else {
+                Subject::Client
+            };
             nothing_left(arguments)?;
-            bench::run(rounds, &size, &ciphers)
+            bench::run(subject, rounds, &size, &ciphers)
         }
         "corpus" => {
             if !arguments.contains("--record") {

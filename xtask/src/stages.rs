@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::time::{Duration, Instant};
 
+use crate::bench::Subject;
 use crate::run::{self, cargo, succeed};
 use crate::{Failure, bench, fuzz, install, tidy};
 
@@ -59,11 +60,13 @@ pub(crate) fn nightly(minutes: u64) -> Result<(), Failure> {
         ]))
     };
     let fuzz = || fuzz::smoke(minutes * 60, &[]);
-    let bench = || bench::run(3, "1GiB", &[]);
-    let stages: [(&'static str, &Check<'_>); 3] = [
+    let bench = || bench::run(Subject::Client, 3, "1GiB", &[]);
+    let bench_serve = || bench::run(Subject::Server, 3, "1GiB", &[]);
+    let stages: [(&'static str, &Check<'_>); 4] = [
         ("fuzz", &fuzz),
         ("long tests", &long_tests),
         ("bench", &bench),
+        ("bench serve", &bench_serve),
     ];
     run_all(stages)
 }

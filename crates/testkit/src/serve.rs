@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::fixture::{ClientKey, Guard, HostKey, Keys, public_dir, read_lossy};
+use crate::fixture::{ClientKey, Guard, HostKey, Keys, processes, public_dir, read_lossy};
 
 /// The only user of the fixture.
 const USER: &str = "tester";
@@ -158,6 +158,16 @@ impl Serve {
             .as_ref()
             .map(Guard::pid)
             .expect("a server that was stopped has no process")
+    }
+
+    /// Its processor time so far, in seconds, in steps of 10 ms.
+    ///
+    /// # Panics
+    /// Once it was stopped.
+    #[must_use]
+    pub fn processor_time(&self) -> f64 {
+        let times = processes::times(self.pid());
+        times.expect("a server that was not stopped runs").own
     }
 
     /// The port, on 127.0.0.1.

@@ -19,7 +19,9 @@ use tempfile::TempDir;
 
 pub use crate::fixture::{ClientKey, HostKey, PASSPHRASE};
 
-use crate::fixture::{Account, Guard, Keys, NotYet, free_port, program, public_dir, read_lossy};
+use crate::fixture::{
+    Account, Guard, Keys, NotYet, free_port, processes, program, public_dir, read_lossy,
+};
 
 /// How the `sftp` subsystem is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,6 +252,21 @@ impl Sshd {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.guard.as_ref().map(Guard::pid)
+    }
+
+    /// Processor time of all sessions that have ended, in seconds: what the listener has waited for, in steps of 10 ms.
+    /// Waits until no session is left.
+    ///
+    /// # Panics
+    /// Once it was stopped, and if a session does not end within 20 seconds.
+    #[must_use]
+    pub fn sessions_processor_time(&self) -> f64 {
+        let guard = self.guard.as_ref().expect("a stopped sshd has no process");
+        guard
+            .wait_for(|| (!processes::has_children(guard.pid())).then_some(()))
+            .unwrap_or_else(|why| panic!("a session is still there: {why:?}"));
+        let times = processes::times(guard.pid()).expect("the listener runs");
+        times.of_children
     }
 
     /// The port, on 127.0.0.1.

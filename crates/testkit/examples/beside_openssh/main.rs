@@ -1,10 +1,13 @@
 //! `sansftp` beside OpenSSH's `sftp`: one large file both ways, in turns, against one `sshd` and with one cipher, measured
 //! by wall time and by the processor time of each client with everything it starts. `cargo xtask bench` runs it.
 //!
+//! With `--serve` it is the servers that are compared ([`servers`]).
+//!
 //! Not a profile, and no word on small files or long round trips. Both clients are held to curve25519-sha256, because the
 //! post-quantum exchange that `sftp` prefers costs it time that has nothing to do with the transfer.
 
 mod measure;
+mod servers;
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -46,6 +49,14 @@ struct Wanted {
     rounds: usize,
     size: u64,
     ciphers: Vec<String>,
+    what: What,
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Clients,
+    Servers,
 }
 
 impl Wanted {
@@ -55,9 +66,14 @@ impl Wanted {
             rounds: 3,
             size: 1 << 30,
             ciphers: Vec::new(),
+            what: What::Clients,
         };
         let mut words = words.iter();
         while let Some(option) = words.next() {
+            if option == "--serve" {
+                wanted.what = What::Servers;
+                continue;
+            }
             let value = words
                 .next()
                 .ok_or_else(|| format!("{option} needs a value"))?;
@@ -102,6 +118,9 @@ fn size(text: &str) -> Result<u64, Failure> {
 fn bench(words: &[String]) -> Result<(), Failure> {
     let wanted = Wanted::new(words)?;
     enough_memory(wanted.size)?;
+    if wanted.what == What::Servers {
+        return servers::bench(&wanted);
+    }
     println!(
         "{} MiB each way, {} rounds, medians; ratios are medians of the rounds' own ratios, below 1 is better than sftp\n",
         wanted.size >> 20,

@@ -5,7 +5,7 @@ use super::messages::{
     AuthRequest, AuthSuccess, ExtInfo, KexInit, KexReply, KexStart, NewKeys, Open,
     OpenConfirmation, ServiceAccept, ServiceRequest,
 };
-use super::{IDENT, Peer, Said, put};
+use super::{End, IDENT, Peer, Said, put};
 use crate::null::{self, AeadKey, NullKey, WIDTH, fnv};
 use bytes::BytesMut;
 use sansftp_proto::auth::client::{Credential, Event as ClientAuth, Turn};
@@ -105,12 +105,13 @@ pub struct Keys {
     pub hash: [u8; WIDTH],
 }
 
-impl<R: Role> Peer<R> {
+impl<R: Role, E: End> Peer<R, E> {
     /// Introduces itself, and hears the end's introduction.
     #[track_caller]
     pub fn greets(&mut self) {
         self.sends_raw(format!("{IDENT}\r\n").as_bytes());
         self.pump();
+        while self.hears_ident().is_none() && self.end.says_more(&mut self.from_end) {}
         let ident = self
             .hears_ident()
             .expect("the end introduces itself at once");
@@ -313,7 +314,7 @@ impl Peer<Client> {
     }
 }
 
-impl Peer<Server> {
+impl<E: End> Peer<Server, E> {
     /// Exchanges keys as a client does.
     #[track_caller]
     pub fn exchanges_keys(&mut self, proposal: &Proposal) {
@@ -356,7 +357,9 @@ impl Peer<Server> {
             rest: Rest(&fields),
         });
     }
+}
 
+impl Peer<Server> {
     /// Everything up to the end of authentication, as a client.
     #[track_caller]
     pub fn handshakes(&mut self, proposal: &Proposal) {

@@ -2,11 +2,14 @@
 //! provider's keys, and refuses what RFC 4253 §7.1 forbids the other end to say. Not a second implementation: it frames
 //! packets and exchanges keys by itself, so that it does not agree with the core by sharing its mistakes, and no more.
 //!
-//! `R` is the end under test; the peer plays the other.
+//! `R` is the end under test; the peer plays the other. The end is the core itself, unless it is told otherwise: behind a
+//! [`Wire`] there may be a whole server.
 
+mod end;
 mod handshake;
 pub mod messages;
 
+pub use end::{End, Wire};
 pub use handshake::{CHANNEL, Keys, Proposal};
 
 use crate::null::{self, AeadKey, WIDTH};
@@ -15,6 +18,7 @@ use sansftp_proto::crypto::{OpenPacket, SealPacket};
 use sansftp_proto::role::{Client, Role, Server};
 use sansftp_proto::session::{Config, Connection};
 use sansftp_proto::wire::{Field, Message, Reader};
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,9 +27,9 @@ pub const IDENT: &str = "SSH-2.0-peer";
 
 /// A scripted peer and the end under test.
 #[derive(Debug)]
-pub struct Peer<R: Role> {
+pub struct Peer<R: Role, E = Connection<R>> {
     /// The end under test.
-    pub end: Connection<R>,
+    pub end: E,
     /// What the end takes for now.
     pub now: Instant,
     to_end: BytesMut,
@@ -42,6 +46,7 @@ pub struct Peer<R: Role> {
     strict: bool,
     /// The end is between its KEXINIT and its NEWKEYS: only transport messages may come.
     silent: bool,
+    role: PhantomData<R>,
 }
 
 /// A payload that the end under test sent.
@@ -100,8 +105,9 @@ impl Peer<Server> {
     }
 }
 
-impl<R: Role> Peer<R> {
-    fn new(end: Connection<R>, now: Instant) -> Self {
+impl<R: Role, E: End> Peer<R, E> {
+    /// Opposite this end, before the first byte.
+    pub fn new(end: E, now: Instant) -> Self {
         Self {
             end,
             now,
@@ -116,6 +122,7 @@ impl<R: Role> Peer<R> {
             session_id: None,
             strict: false,
             silent: false,
+            role: PhantomData,
         }
     }
 
@@ -170,16 +177,13 @@ impl<R: Role> Peer<R> {
 
     /// Closes the transport without a word.
     pub fn hangs_up(&mut self) {
-        let _ = self.end.handle_eof(self.now);
+        self.end.hang_up(self.now);
     }
 
     /// The end's turn: it reads what was sent, and says what it has to say.
     pub fn pump(&mut self) {
-        // What comes of it is seen in what the end says, and in its error.
-        let _ = self.end.handle_input(self.now, &mut self.to_end);
-        let out = self.end.transmit(self.now, usize::MAX);
-        self.from_end.extend_from_slice(out);
-        out.clear();
+        self.end
+            .turn(self.now, &mut self.to_end, &mut self.from_end);
     }
 
     /// Bytes that the end has not taken, because it waits for an answer or for the rest of a packet.
@@ -198,6 +202,18 @@ impl<R: Role> Peer<R> {
     #[track_caller]
     pub fn hears(&mut self) -> Option<Said> {
         self.pump();
+        loop {
+            if let Some(said) = self.next_said() {
+                return Some(said);
+            }
+            if !self.end.says_more(&mut self.from_end) {
+                return None;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn next_said(&mut self) -> Option<Said> {
         self.hears_ident()?;
         let prefix = self.from_end.first_chunk::<4>()?;
         let tag = self.opener.as_ref().map_or(0, OpenPacket::tag_len);
@@ -223,7 +239,7 @@ impl<R: Role> Peer<R> {
     pub fn expects<'m, M: Message<'m>>(&mut self) -> Said {
         match self.hears() {
             Some(said) if said.number() == M::NUMBER => said,
-            other => panic!("{other:?} instead of {}; {:?}", M::NAME, self.end.error()),
+            other => panic!("{other:?} instead of {}; {}", M::NAME, self.end.complaint()),
         }
     }
 
@@ -234,7 +250,7 @@ impl<R: Role> Peer<R> {
             match self.hears() {
                 Some(said) if said.number() == M::NUMBER => return said,
                 Some(_) => {}
-                None => panic!("no {} came; {:?}", M::NAME, self.end.error()),
+                None => panic!("no {} came; {}", M::NAME, self.end.complaint()),
             }
         }
     }
@@ -257,15 +273,6 @@ impl<R: Role> Peer<R> {
         let said = self.awaits::<messages::Disconnect<'_>>();
         assert_eq!(said.read::<messages::Disconnect<'_>>().reason, reason);
         self.expects_silence();
-    }
-
-    /// What the end is told, until it is told nothing more.
-    pub fn events(&mut self) -> Vec<R::Event> {
-        self.pump();
-        let events = std::iter::from_fn(|| self.end.poll_event()).collect();
-        // An answer, and what had to wait behind it, may be due by now.
-        self.pump();
-        events
     }
 
     fn hears_ident(&mut self) -> Option<&[u8]> {
@@ -297,6 +304,17 @@ impl<R: Role> Peer<R> {
             messages::NewKeys::NUMBER => self.silent = false,
             _ => {}
         }
+    }
+}
+
+impl<R: Role> Peer<R> {
+    /// What the end is told, until it is told nothing more.
+    pub fn events(&mut self) -> Vec<R::Event> {
+        self.pump();
+        let events = std::iter::from_fn(|| self.end.poll_event()).collect();
+        // An answer, and what had to wait behind it, may be due by now.
+        self.pump();
+        events
     }
 }
 

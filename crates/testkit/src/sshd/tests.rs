@@ -2,7 +2,6 @@
 
 use super::*;
 
-use crate::fixture::processes;
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Output, Stdio};

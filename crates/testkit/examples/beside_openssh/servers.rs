@@ -1,0 +1,193 @@
+//! `sansftp serve` beside Debian's `sshd` with its `sftp-server`: OpenSSH's client gets and puts one large file, in turns,
+//! with one cipher and everything in memory. Measured are the client's wall time, and the processor time of the server.
+//!
+//! That of `sansftp serve` is its process's own. That of sshd is what its listener has waited for: the processes of the
+//! session, and `sftp-server` below them (`/proc/PID/stat`, cutime and cstime), read when the last of them is gone.
+//! Handshake and login are in both.
+
+use super::measure::{self, Cost};
+use super::{Direction, Failure, MEMORY, Wanted, fill, median, same};
+use sansftp_testkit::serve::Serve;
+use sansftp_testkit::sshd::{ClientKey, HostKey, Sshd};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What one transfer took: seconds of wall time, and of the server's processors.
+struct Taken {
+    wall: f64,
+    server: f64,
+}
+
+/// Each cipher, each direction, all rounds: a table as it stands in the docs.
+pub(crate) fn bench(wanted: &Wanted) -> Result<(), Failure> {
+    println!(
+        "{} MiB each way, {} rounds, medians; ratios are medians of the rounds' own ratios, below 1 is better than sshd\n",
+        wanted.size >> 20,
+        wanted.rounds
+    );
+    println!(
+        "| cipher | | sshd wall s | serve wall s | ratio | sshd CPU s per GiB | serve CPU s per GiB | ratio |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    let servers = Servers::new(wanted)?;
+    for cipher in &wanted.ciphers {
+        for direction in [Direction::Get, Direction::Put] {
+            println!("{}", servers.compare(cipher, direction, wanted)?);
+            io::stdout().flush()?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    Sshd,
+    Serve,
+}
+
+struct Servers {
+    sshd: Sshd,
+    serve: Serve,
+    /// The client's side.
+    local: tempfile::TempDir,
+    source: PathBuf,
+}
+
+impl Servers {
+    fn new(wanted: &Wanted) -> Result<Self, Failure> {
+        let program = fs::canonicalize(&wanted.program)
+            .map_err(|error| format!("{}: {error}", wanted.program.display()))?;
+        let sshd = Sshd::builder()
+            .host_keys(&[HostKey::Ed25519])
+            .data_in(MEMORY)
+            .start();
+        let serve = Serve::builder().program(program).data_in(MEMORY).start();
+        let local = tempfile::tempdir_in(MEMORY)?;
+        let source = local.path().join("source");
+        fill(&source, wanted.size)?;
+        // One file for both, so that the cache treats them alike.
+        for home in [sshd.home(), serve.home()] {
+            fs::hard_link(&source, home.join("source"))?;
+        }
+        Ok(Self {
+            sshd,
+            serve,
+            local,
+            source,
+        })
+    }
+
+    /// One line of the table.
+    fn compare(
+        &self,
+        cipher: &str,
+        direction: Direction,
+        wanted: &Wanted,
+    ) -> Result<String, Failure> {
+        for which in [Which::Sshd, Which::Serve] {
+            // Not counted: the first one pays for memory that the others find ready.
+            self.run(which, cipher, direction)?;
+        }
+        let mut pairs = Vec::new();
+        for round in 0..wanted.rounds {
+            // Each goes first in every other round.
+            let pair = if round % 2 == 0 {
+                let sshd = self.run(Which::Sshd, cipher, direction)?;
+                (sshd, self.run(Which::Serve, cipher, direction)?)
+            } else {
+                let serve = self.run(Which::Serve, cipher, direction)?;
+                (self.run(Which::Sshd, cipher, direction)?, serve)
+            };
+            pairs.push(pair);
+        }
+        let of = |value: &dyn Fn(&(Taken, Taken)) -> f64| median(pairs.iter().map(value).collect());
+        let gibibytes = wanted.size as f64 / f64::from(1 << 30);
+        let name = match direction {
+            Direction::Get => "get",
+            Direction::Put => "put",
+        };
+        Ok(format!(
+            "| {cipher} | {name} | {:.2} | {:.2} | **{:.2}** | {:.2} | {:.2} | **{:.2}** |",
+            of(&|(sshd, _)| sshd.wall),
+            of(&|(_, serve)| serve.wall),
+            of(&|(sshd, serve)| serve.wall / sshd.wall),
+            of(&|(sshd, _)| sshd.server / gibibytes),
+            of(&|(_, serve)| serve.server / gibibytes),
+            of(&|(sshd, serve)| serve.server / sshd.server),
+        ))
+    }
+
+    /// One transfer. Its result is compared, and removed, outside the time.
+    fn run(&self, which: Which, cipher: &str, direction: Direction) -> Result<Taken, Failure> {
+        let (port, user, known, home) = match which {
+            Which::Sshd => (
+                self.sshd.port(),
+                self.sshd.user(),
+                self.sshd.known_hosts_file(),
+                self.sshd.home(),
+            ),
+            Which::Serve => (
+                self.serve.port(),
+                self.serve.user(),
+                self.serve.known_hosts_file(),
+                self.serve.home(),
+            ),
+        };
+        let (target, words) = match direction {
+            Direction::Get => {
+                let target = self.local.path().join("target");
+                let words = format!("get source {}\n", target.display());
+                (target, words)
+            }
+            Direction::Put => {
+                let words = format!("put {} target\n", self.source.display());
+                (home.join("target"), words)
+            }
+        };
+        let batch = self.local.path().join("batch");
+        fs::write(&batch, words)?;
+        let mut command = Command::new("sftp");
+        command
+            .args(["-q", "-F", "/dev/null", "-c", cipher, "-i"])
+            .arg(self.sshd.key(ClientKey::Ed25519));
+        for option in [
+            "GlobalKnownHostsFile=/dev/null",
+            "StrictHostKeyChecking=yes",
+            "IdentitiesOnly=yes",
+            "IdentityAgent=none",
+            "PreferredAuthentications=publickey",
+            "KexAlgorithms=curve25519-sha256",
+        ] {
+            command.args(["-o", option]);
+        }
+        command
+            .arg("-o")
+            .arg(format!("UserKnownHostsFile={}", known.display()))
+            .arg("-b")
+            .arg(&batch)
+            .args(["-P", &port.to_string(), &format!("{user}@127.0.0.1")]);
+        let before = self.processor_time(which);
+        let Cost { wall, .. } = measure::measure(command)
+            .map_err(|error| format!("{which:?} {direction:?} with {cipher}: {error}"))?;
+        let server = self.processor_time(which) - before;
+        self.check(&target)
+            .map_err(|error| format!("{which:?} {direction:?} with {cipher}: {error}"))?;
+        Ok(Taken { wall, server })
+    }
+
+    fn processor_time(&self, which: Which) -> f64 {
+        match which {
+            Which::Sshd => self.sshd.sessions_processor_time(),
+            Which::Serve => self.serve.processor_time(),
+        }
+    }
+
+    fn check(&self, target: &Path) -> io::Result<()> {
+        if !same(&self.source, target)? {
+            return Err(io::Error::other("the contents differ"));
+        }
+        fs::remove_file(target)
+    }
+}
