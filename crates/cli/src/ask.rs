@@ -43,6 +43,11 @@ pub(crate) async fn line(question: String) -> Option<String> {
     asked(move || read_line(&question)).await
 }
 
+/// Asks a question whose answer is not shown; `None` when the input ends.
+pub(crate) async fn hidden(question: String) -> Option<Secret> {
+    asked(move || rpassword::prompt_password(question).map(Secret::from)).await
+}
+
 #[derive(Debug)]
 struct Person;
 

@@ -37,11 +37,9 @@ fn main() -> ExitCode {
     ExitCode::from(code as u8)
 }
 
-/// Runs what connects. One thread: a session is one stream of bytes, and files have their own.
+/// Runs what connects.
 fn connected(command: &Command) -> Code {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = builder(command).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("the runtime does not start: {error}")),
@@ -51,6 +49,18 @@ fn connected(command: &Command) -> Code {
     runtime.shutdown_background();
     ask::restore_terminal();
     code
+}
+
+/// One thread where there is one session: that is one stream of bytes, and files have threads of
+/// their own. A server has many.
+fn builder(command: &Command) -> tokio::runtime::Builder {
+    match command {
+        Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve(args) if !args.stdio && !args.inetd => {
+            tokio::runtime::Builder::new_multi_thread()
+        }
+        _ => tokio::runtime::Builder::new_current_thread(),
+    }
 }
 
 fn manual(name: Option<&str>) -> Code {

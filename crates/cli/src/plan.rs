@@ -5,6 +5,7 @@
 //! its remedy.
 
 mod operations;
+mod serve;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,11 @@ use sansftp_connector::{Error, Result};
 use crate::args::{GetArgs, ListArgs, ReachArgs, SendArgs, SessionArgs, TestArgs, TrustArgs};
 use crate::config::{Config, Located};
 use crate::target::Target;
+
+pub(crate) use serve::{
+    Access, Bounds, HostKeyFiles, LogLevel, LogTo, Password, Serve, Site, Stdio, StdioLog, Who,
+    serve,
+};
 
 /// The environment variable that a password is taken from.
 pub(crate) const PASSWORD_VARIABLE: &str = "SANSFTP_PASSWORD";
@@ -41,6 +47,10 @@ pub(crate) struct Environment {
     here: PathBuf,
     /// Whether `$SANSFTP_PASSWORD` holds one.
     password: bool,
+    /// `$XDG_STATE_HOME`, else `$HOME/.local/state`.
+    state_home: Option<PathBuf>,
+    /// `$USER`, else `$LOGNAME`, else the account that this process runs as.
+    user: Option<String>,
 }
 
 impl Environment {
@@ -52,11 +62,36 @@ impl Environment {
             config_home: set("XDG_CONFIG_HOME")
                 .map(PathBuf::from)
                 .or_else(|| home.as_ref().map(|home| home.join(".config"))),
-            home,
             config: set("SANSFTP_CONFIG").map(PathBuf::from),
             here: PathBuf::from("sansftp.toml"),
             password: set(PASSWORD_VARIABLE).is_some(),
+            state_home: set("XDG_STATE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| home.as_ref().map(|home| home.join(".local").join("state"))),
+            user: set("USER")
+                .or_else(|| set("LOGNAME"))
+                .and_then(|name| name.into_string().ok())
+                .or_else(account),
+            home,
         }
+    }
+
+    /// That of a demonstration, which knows nothing outside of this folder.
+    pub(crate) fn within(folder: &std::path::Path) -> Self {
+        Self {
+            here: folder.join("sansftp.toml"),
+            state_home: Some(folder.join("state")),
+            ..Self::default()
+        }
+    }
+
+    /// Where a server keeps its keys.
+    fn host_keys(&self) -> Result<PathBuf> {
+        let state = self.state_home.as_ref().ok_or_else(|| {
+            Error::configuration("neither $XDG_STATE_HOME nor $HOME says where host keys are kept")
+                .with_hint("give --host-key FILE, or set $HOME")
+        })?;
+        Ok(state.join("sansftp").join("host-keys"))
     }
 
     /// A path of a configuration, `~` being the home.
@@ -65,6 +100,13 @@ impl Environment {
             *path = home.join(rest);
         }
     }
+}
+
+/// What the system calls the account of this process.
+fn account() -> Option<String> {
+    use nix::unistd::{Uid, User};
+    let account = User::from_uid(Uid::effective()).ok().flatten()?;
+    Some(account.name)
 }
 
 /// An operation, ready to be run.

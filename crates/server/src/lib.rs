@@ -7,4 +7,16 @@
 
 pub mod algorithms;
 pub mod host_keys;
+pub mod local;
+pub mod service;
+
+pub use sansftp_crypto::default_provider;
+
+/// What serves SFTP: the traits of what is served, and how.
+pub mod sftp {
+    pub use sansftp_proto::sftp::{OpenFlags, Status};
+    pub use sansftp_tokio::sftp::server::{
+        Directory, End, Event, File, FileId, FileSystem, Observe, Options, Outcome, Requests, UnknownRequest,
+    };
+}
 pub mod users;

@@ -5,6 +5,7 @@
 
 mod connection;
 mod operations;
+mod serve;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use connection::{ReachArgs, SessionArgs};
 pub(crate) use operations::{GetFlags, ListFlags, SendFlags};
+pub(crate) use serve::{DemoArgs, ServeArgs, StdioArgs};
 
 /// Gets files from SFTP servers and sends files to them, losing none and overwriting none by
 /// accident.
@@ -37,6 +39,9 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show it all at work: a server of its own in a temporary folder, files sent, fetched and moved.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
     /// Fetch files into a local directory, and leave, delete or move them at the server.
     #[command(after_help = GET_EXAMPLES)]
     Get(Box<GetArgs>),
@@ -52,6 +57,9 @@ pub(crate) enum Command {
     /// Show the server's host key and record it in the file of known hosts.
     #[command(after_help = TRUST_EXAMPLES)]
     Trust(Box<TrustArgs>),
+    /// Serve a directory to SFTP clients.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Box<ServeArgs>),
     /// Print a script that completes sansftp's command line in a shell.
     Completions {
         /// For which shell.
@@ -193,10 +201,12 @@ where
 
 const OVERVIEW: &str = "\
 Examples:
+  sansftp demo
   sansftp trust sftp://edi@partner.example
   sansftp get sftp://edi@partner.example/~/outbox --into inbox
   sansftp send sftp://edi@partner.example/~/in report.csv
   sansftp get partner --operation fetch --into inbox     (both of the configuration)
+  sansftp serve . --read-only
 
 Configuration: --config FILE, else $SANSFTP_CONFIG, else ./sansftp.toml, else
 $XDG_CONFIG_HOME/sansftp/config.toml. A password comes from --password-file, else
@@ -204,6 +214,24 @@ $SANSFTP_PASSWORD, else the configuration, else a question on the terminal.
 
 Exit codes: 0 all done; 1 a file or the step failed after authentication; 2 usage or configuration;
 3 no session; 4 host key or no common algorithm; 5 authentication; 130 SIGINT; 143 SIGTERM.";
+
+const DEMO_EXAMPLES: &str = "\
+Nothing has to be installed, nothing leaves this machine, and nothing stays behind: the server listens
+on a free port of 127.0.0.1, its key and all files lie in a temporary folder that is removed at the end.
+Each step is shown as the command line that it is.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  sansftp serve .                                      makes a password and shows how to connect
+  sansftp serve inbox --listen 0.0.0.0:2022 --user edi --authorized-keys ~/.ssh/authorized_keys
+  sansftp serve inbox --users-file users.toml --read-only --json
+  sansftp serve --hash-password                        prints a hash for the users file
+  sansftp serve --stdio -e -l INFO                     instead of sftp-server
+  sftp -o ProxyCommand='sansftp serve --inetd DIR --authorized-keys FILE' host
+
+It serves SFTP and nothing else: commands, shells and forwarding are refused. It ends at SIGINT or
+SIGTERM, with exit code 130 or 143, once running sessions have ended or --stop-time is over; before
+that with 1 where it cannot listen or read its keys, and with 2 for wrong usage or a wrong file.";
 
 const GET_EXAMPLES: &str = "\
 Examples:

@@ -46,6 +46,25 @@ fn transferred(outcome: &Outcome, how: &str) -> String {
     format!("{size:>10}  {name}{how}")
 }
 
+/// All that is tracked of a document, in lines of a width that terminals have.
+pub(super) fn tracked(properties: &Properties) -> String {
+    const INDENT: &str = "            ";
+    const WIDTH: usize = 100;
+    let mut lines = vec![String::from(INDENT)];
+    for (name, value) in properties.iter() {
+        let pair = format!("{name}={}", printable(value));
+        let last = lines.last_mut().expect("there is always a line");
+        if last.len() > INDENT.len() && last.len() + pair.len() > WIDTH {
+            lines.push(format!("{INDENT}{pair}  "));
+        } else {
+            last.push_str(&pair);
+            last.push_str("  ");
+        }
+    }
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+    lines.join("\n")
+}
+
 fn got(outcome: &Outcome) -> String {
     let properties = &outcome.properties;
     let mut how = String::new();

@@ -101,6 +101,23 @@ pub(super) fn key(key: &ServerKey, recorded: Recorded) -> String {
     })
 }
 
+#[derive(Serialize)]
+struct StepEvent<'a> {
+    event: &'static str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+}
+
+/// A step of a demonstration, and the command line that it is.
+pub(super) fn step(words: &str, command: Option<&str>) -> String {
+    text(&StepEvent {
+        event: "step",
+        text: words,
+        command: command.map(|words| format!("sansftp {words}")),
+    })
+}
+
 fn text(event: &impl Serialize) -> String {
     serde_json::to_string(event).expect("an event is made of text, numbers and maps with text keys")
 }

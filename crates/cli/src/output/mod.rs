@@ -6,6 +6,7 @@
 mod human;
 mod json;
 mod progress;
+mod serve;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -18,7 +19,8 @@ use sansftp_connector::sftp::{Details, ServerKey};
 use sansftp_connector::{Error, printable};
 
 pub(crate) use self::progress::Bars;
-use crate::args::OutputArgs;
+pub(crate) use self::serve::{HostKeyShown, Listening, ServeLog};
+use crate::args::{Command, OutputArgs};
 use crate::exit::{Code, Verdict};
 
 /// Where everything goes that a command tells.
@@ -26,6 +28,7 @@ use crate::exit::{Code, Verdict};
 pub(crate) struct Output {
     form: Form,
     detail: Detail,
+    tracked: Tracked,
     bars: Bars,
     verdict: Verdict,
     tally: Tally,
@@ -50,6 +53,23 @@ enum Detail {
     Verbose,
 }
 
+impl Detail {
+    fn of(args: &OutputArgs) -> Self {
+        match (args.quiet, args.verbose) {
+            (true, _) => Self::Quiet,
+            (false, 0) => Self::Normal,
+            (false, _) => Self::Verbose,
+        }
+    }
+}
+
+/// Whether people see the tracked properties of each outcome; programs always do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tracked {
+    Hidden,
+    Shown,
+}
+
 /// Whether anyone takes standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
@@ -68,6 +88,18 @@ pub(crate) enum Rows {
     List,
     /// No files and no entries: what matters is told in another way.
     None,
+}
+
+impl Rows {
+    /// What the outcomes of a command are about.
+    pub(crate) fn of(command: &Command) -> Self {
+        match command {
+            Command::Get(_) => Self::Get,
+            Command::Send(_) => Self::Send,
+            Command::List(_) => Self::List,
+            _ => Self::None,
+        }
+    }
 }
 
 /// What became of everything, in numbers.
@@ -104,11 +136,8 @@ impl Output {
     pub(crate) fn new(args: &OutputArgs, bars: Bars) -> Self {
         Self {
             form: if args.json { Form::Json } else { Form::Human },
-            detail: match (args.quiet, args.verbose) {
-                (true, _) => Detail::Quiet,
-                (false, 0) => Detail::Normal,
-                (false, _) => Detail::Verbose,
-            },
+            detail: Detail::of(args),
+            tracked: Tracked::Hidden,
             bars,
             verdict: Verdict::default(),
             tally: Tally::default(),
@@ -152,6 +181,45 @@ impl Output {
         if let Some(row) = human::row(rows, outcome, self.detail == Detail::Verbose) {
             self.line(&row);
         }
+        if self.tracked == Tracked::Shown && rows != Rows::List && outcome.status == Status::Ok {
+            self.line(&human::tracked(&outcome.properties));
+        }
+    }
+
+    /// Shows people the tracked properties of each outcome from here on.
+    pub(crate) fn show_tracked(&mut self) {
+        self.tracked = Tracked::Shown;
+    }
+
+    /// A sentence between results.
+    pub(crate) fn narrate(&mut self, words: &str) {
+        match self.form {
+            Form::Json => self.line(&json::step(words, None)),
+            Form::Human if self.detail == Detail::Quiet => {}
+            Form::Human => self.line(&format!("\n{words}")),
+        }
+    }
+
+    /// A command line that is about to be carried out, and why.
+    pub(crate) fn command(&mut self, why: &str, words: &str) {
+        match self.form {
+            Form::Json => self.line(&json::step(why, Some(words))),
+            Form::Human if self.detail == Detail::Quiet => {}
+            Form::Human => self.line(&format!("\n{why}\n$ sansftp {words}")),
+        }
+    }
+
+    /// The content of a file, for people.
+    pub(crate) fn quote(&mut self, text: &str) {
+        if self.form == Form::Human && self.detail > Detail::Quiet {
+            let lines: Vec<String> = text.lines().map(|line| format!("    {line}")).collect();
+            self.line(&lines.join("\n"));
+        }
+    }
+
+    /// Whether anything has failed so far.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.tally.failed > 0
     }
 
     /// The command came to an end before there was anything to tell of.

@@ -2,7 +2,10 @@
 //!
 //! Not the protocol and not the rules of an operation: those are the connector's.
 
+mod demo;
+mod serve;
 mod session;
+mod stdio;
 mod test;
 mod transfer;
 mod trust;
@@ -43,18 +46,15 @@ pub(crate) async fn run(command: &Command) -> Code {
         Command::List(args) => &args.output,
         Command::Test(args) => &args.output,
         Command::Trust(args) => &args.output,
+        Command::Demo(args) => &args.output,
+        Command::Serve(args) => &args.output,
         Command::Completions { .. } | Command::Man { .. } => return Code::Done,
     };
     let bars = Bars::default();
     logging::start(args, bars.clone());
     let mut output = Output::new(args, bars);
-    let rows = match command {
-        Command::Get(_) => Rows::Get,
-        Command::Send(_) => Rows::Send,
-        Command::List(_) => Rows::List,
-        _ => Rows::None,
-    };
-    let ended = carry_out(command, rows, &mut output).await;
+    let rows = Rows::of(command);
+    let ended = begin(command, rows, &mut output).await;
     let ended = match ended {
         Err(Ended::Failed(error)) => {
             output.failure(error);
@@ -67,27 +67,41 @@ pub(crate) async fn run(command: &Command) -> Code {
     ended.unwrap_or(code)
 }
 
-async fn carry_out(command: &Command, rows: Rows, output: &mut Output) -> Result<(), Ended> {
+async fn begin(command: &Command, rows: Rows, output: &mut Output) -> Result<(), Ended> {
     let mut signals =
         Signals::catch().map_err(|error| Error::local_io("signals cannot be caught", error))?;
+    if matches!(command, Command::Demo(_)) {
+        return demo::run(output, &mut signals).await;
+    }
     let environment = Environment::of_process();
+    carry_out(command, rows, &environment, output, &mut signals).await
+}
+
+/// Plans a command in an environment, and carries it out.
+async fn carry_out(
+    command: &Command,
+    rows: Rows,
+    environment: &Environment,
+    output: &mut Output,
+    signals: &mut Signals,
+) -> Result<(), Ended> {
     match command {
         Command::Get(args) => {
-            transfer::run(plan::get(args, &environment)?, rows, output, &mut signals).await
+            transfer::run(plan::get(args, environment)?, rows, output, signals).await
         }
         Command::Send(args) => {
-            transfer::run(plan::send(args, &environment)?, rows, output, &mut signals).await
+            transfer::run(plan::send(args, environment)?, rows, output, signals).await
         }
         Command::List(args) => {
-            transfer::run(plan::list(args, &environment)?, rows, output, &mut signals).await
+            transfer::run(plan::list(args, environment)?, rows, output, signals).await
         }
-        Command::Test(args) => {
-            test::run(plan::test(args, &environment)?, output, &mut signals).await
+        Command::Test(args) => test::run(plan::test(args, environment)?, output, signals).await,
+        Command::Trust(args) => trust::run(plan::trust(args, environment)?, output, signals).await,
+        Command::Serve(args) => {
+            serve::run(plan::serve(args, environment)?, &args.output, signals).await
         }
-        Command::Trust(args) => {
-            trust::run(plan::trust(args, &environment)?, output, &mut signals).await
-        }
-        Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        // The first of them has been looked at before, and the others connect to nothing.
+        Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }
 

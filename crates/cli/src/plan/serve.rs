@@ -1,0 +1,398 @@
+//! What is to be served, to whom, and within which bounds: `sansftp serve` resolved.
+//!
+//! Nothing is opened here but the directory to be served is looked at; keys and users are read when
+//! the server starts.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sansftp_connector::{Error, Result};
+use sansftp_server::algorithms::Selection;
+
+use super::Environment;
+use crate::args::{ServeArgs, StdioArgs};
+
+/// What `sansftp serve` is to do.
+#[derive(Debug)]
+pub(crate) enum Serve {
+    /// Listen.
+    Listen(SocketAddr, Site),
+    /// One connection on standard input and output.
+    Inetd(Site),
+    /// SFTP alone on standard input and output.
+    Stdio(Stdio),
+    /// Make a line of the users file.
+    HashPassword,
+    /// Say which requests there are.
+    Requests,
+}
+
+/// Whether files may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// What a server needs to know, wherever its connections come from.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// What is served.
+    pub(crate) directory: PathBuf,
+    /// How.
+    pub(crate) access: Access,
+    /// To whom.
+    pub(crate) who: Who,
+    /// The host's keys.
+    pub(crate) host_keys: HostKeyFiles,
+    /// What is offered.
+    pub(crate) algorithms: Selection,
+    /// The bounds.
+    pub(crate) bounds: Bounds,
+}
+
+/// Who is let in.
+#[derive(Debug)]
+pub(crate) enum Who {
+    /// One user, by whichever of these there is.
+    One {
+        name: String,
+        authorized_keys: Option<PathBuf>,
+        password: Password,
+    },
+    /// Those of a file.
+    File(PathBuf),
+}
+
+/// Where the one user's password comes from.
+#[derive(Debug)]
+pub(crate) enum Password {
+    /// There is none.
+    None,
+    /// A file holds it.
+    File(PathBuf),
+    /// It is made for this run, and shown.
+    Made,
+}
+
+/// Where the host's keys come from.
+#[derive(Debug)]
+pub(crate) enum HostKeyFiles {
+    /// From these files.
+    Given(Vec<PathBuf>),
+    /// They are kept in this directory, and made where there are none.
+    Kept(PathBuf),
+}
+
+/// Bounds; see the flags.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) startups: usize,
+    pub(crate) sessions: usize,
+    pub(crate) sessions_per_user: usize,
+    pub(crate) login: Duration,
+    pub(crate) attempts: u32,
+    pub(crate) handles: usize,
+    pub(crate) memory: usize,
+    pub(crate) keepalive: Option<Duration>,
+    pub(crate) stop: Duration,
+}
+
+/// In the place of sftp-server.
+#[derive(Debug)]
+pub(crate) struct Stdio {
+    /// What is served; all files when unset.
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) access: Access,
+    /// Where it starts, `%d` and `%u` filled in.
+    pub(crate) start: Option<PathBuf>,
+    /// Requests that are refused, as they were typed.
+    pub(crate) denied: Option<String>,
+    /// Requests that alone are answered, as they were typed.
+    pub(crate) allowed: Option<String>,
+    pub(crate) umask: Option<u32>,
+    pub(crate) log: StdioLog,
+    pub(crate) handles: usize,
+    pub(crate) memory: usize,
+}
+
+/// What sftp-server's flags say of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StdioLog {
+    pub(crate) to: LogTo,
+    pub(crate) level: LogLevel,
+}
+
+/// Where the log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogTo {
+    StandardError,
+    /// With the number of its facility (RFC 5424 §6.2.1).
+    System(u8),
+}
+
+/// How much is logged, with sftp-server's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LogLevel {
+    Quiet,
+    Fatal,
+    Error,
+    Info,
+    Verbose,
+    Debug,
+}
+
+/// The facilities that sftp-server knows, with their numbers (RFC 5424 §6.2.1).
+const FACILITIES: &[(&str, u8)] = &[
+    ("DAEMON", 3),
+    ("USER", 1),
+    ("AUTH", 4),
+    ("AUTHPRIV", 10),
+    ("LOCAL0", 16),
+    ("LOCAL1", 17),
+    ("LOCAL2", 18),
+    ("LOCAL3", 19),
+    ("LOCAL4", 20),
+    ("LOCAL5", 21),
+    ("LOCAL6", 22),
+    ("LOCAL7", 23),
+];
+
+const LEVELS: &[(&str, LogLevel)] = &[
+    ("QUIET", LogLevel::Quiet),
+    ("FATAL", LogLevel::Fatal),
+    ("ERROR", LogLevel::Error),
+    ("INFO", LogLevel::Info),
+    ("VERBOSE", LogLevel::Verbose),
+    ("DEBUG", LogLevel::Debug),
+    ("DEBUG1", LogLevel::Debug),
+    ("DEBUG2", LogLevel::Debug),
+    ("DEBUG3", LogLevel::Debug),
+];
+
+/// Resolves `sansftp serve`.
+///
+/// # Errors
+/// `configuration`.
+pub(crate) fn serve(args: &ServeArgs, environment: &Environment) -> Result<Serve> {
+    if args.users.hash_password {
+        return Ok(Serve::HashPassword);
+    }
+    if args.stdio_flags.query.is_some() {
+        return Ok(Serve::Requests);
+    }
+    if let Some(directory) = &args.directory {
+        is_directory(directory)?;
+    }
+    if args.stdio {
+        return stdio(args, environment).map(Serve::Stdio);
+    }
+    let site = site(args, environment)?;
+    if args.inetd {
+        if args.output.json {
+            return Err(taken("--inetd"));
+        }
+        if let Who::One {
+            password: Password::Made,
+            ..
+        } = site.who
+        {
+            return Err(Error::configuration(
+                "--inetd lets nobody in: there is no proof to ask for",
+            )
+            .with_hint("give --authorized-keys FILE, --password-file FILE or --users-file FILE"));
+        }
+        return Ok(Serve::Inetd(site));
+    }
+    Ok(Serve::Listen(args.listen, site))
+}
+
+fn site(args: &ServeArgs, environment: &Environment) -> Result<Site> {
+    let directory = args.directory.clone();
+    let directory = directory.expect("without --stdio and --hash-password there is a directory");
+    let host_keys = if args.keys.host_key.is_empty() {
+        HostKeyFiles::Kept(environment.host_keys()?)
+    } else {
+        HostKeyFiles::Given(args.keys.host_key.clone())
+    };
+    let limits = &args.limits;
+    Ok(Site {
+        directory,
+        access: access(args),
+        who: who(args, environment)?,
+        host_keys,
+        algorithms: args.keys.algorithms.clone(),
+        bounds: Bounds {
+            startups: limits.max_startups,
+            sessions: limits.max_sessions,
+            sessions_per_user: limits.max_sessions_per_user.unwrap_or(limits.max_sessions),
+            login: limits.login_time,
+            attempts: limits.max_attempts,
+            handles: limits.max_handles,
+            memory: memory(args)?,
+            keepalive: (!limits.keepalive.is_zero()).then_some(limits.keepalive),
+            stop: limits.stop_time,
+        },
+    })
+}
+
+fn who(args: &ServeArgs, environment: &Environment) -> Result<Who> {
+    let users = &args.users;
+    if let Some(file) = &users.users_file {
+        return Ok(Who::File(file.clone()));
+    }
+    let name = users.user.clone().or_else(|| environment.user.clone());
+    let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
+        Error::configuration("nobody says what the user is called that is let in")
+            .with_hint("give --user NAME")
+    })?;
+    let password = match (&users.password_file, &users.authorized_keys) {
+        (Some(file), _) => Password::File(file.clone()),
+        (None, Some(_)) => Password::None,
+        (None, None) if args.output.json => {
+            return Err(
+                Error::configuration("--json makes and prints no password").with_hint(
+                    "give --password-file FILE, --authorized-keys FILE or --users-file FILE",
+                ),
+            );
+        }
+        (None, None) => Password::Made,
+    };
+    Ok(Who::One {
+        name,
+        authorized_keys: users.authorized_keys.clone(),
+        password,
+    })
+}
+
+fn stdio(args: &ServeArgs, environment: &Environment) -> Result<Stdio> {
+    let output = &args.output;
+    if output.json {
+        return Err(taken("--stdio"));
+    }
+    if output.quiet || output.verbose > 0 {
+        return Err(
+            Error::configuration("--stdio has the flags of sftp-server for its log")
+                .with_hint("write -l quiet or -l verbose"),
+        );
+    }
+    let flags = &args.stdio_flags;
+    if flags.denied.is_some() && flags.allowed.is_some() {
+        // sftp-server takes both, and what is denied stays denied; so it is here.
+        tracing::debug!("requests are both allowed and denied by name");
+    }
+    Ok(Stdio {
+        directory: args.directory.clone(),
+        access: access(args),
+        start: flags
+            .start_directory
+            .as_ref()
+            .map(|text| expanded(text, environment))
+            .transpose()?,
+        denied: flags.denied.clone(),
+        allowed: flags.allowed.clone(),
+        umask: flags.umask,
+        log: log(flags)?,
+        handles: args.limits.max_handles,
+        memory: memory(args)?,
+    })
+}
+
+fn log(flags: &StdioArgs) -> Result<StdioLog> {
+    let level = match &flags.log_level {
+        None => LogLevel::Error,
+        Some(word) => named(LEVELS, word).ok_or_else(|| {
+            Error::configuration(format!("-l {word}: there is no such level")).with_hint(
+                "there are quiet, fatal, error, info, verbose, debug, debug1, debug2 and debug3",
+            )
+        })?,
+    };
+    let facility = match &flags.log_facility {
+        None => 4,
+        Some(word) => named(FACILITIES, word).ok_or_else(|| {
+            Error::configuration(format!("-f {word}: there is no such facility"))
+                .with_hint("there are DAEMON, USER, AUTH, AUTHPRIV and LOCAL0 to LOCAL7")
+        })?,
+    };
+    let to = if flags.log_stderr {
+        LogTo::StandardError
+    } else {
+        LogTo::System(facility)
+    };
+    Ok(StdioLog { to, level })
+}
+
+fn named<T: Copy>(table: &[(&str, T)], word: &str) -> Option<T> {
+    let found = table
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(word));
+    found.map(|&(_, value)| value)
+}
+
+/// `-d`: `%d` is the home directory, `%u` the user, `%%` a percent sign.
+fn expanded(text: &std::ffi::OsStr, environment: &Environment) -> Result<PathBuf> {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let unknown = |what: &str| Error::configuration(format!("-d: {what}"));
+    let mut path = Vec::new();
+    let mut bytes = text.as_bytes().iter();
+    while let Some(&byte) = bytes.next() {
+        if byte != b'%' {
+            path.push(byte);
+            continue;
+        }
+        match bytes.next() {
+            Some(b'%') => path.push(b'%'),
+            Some(b'd') => {
+                let home = environment.home.as_ref();
+                let home = home.ok_or_else(|| unknown("%d is not known: $HOME is not set"))?;
+                path.extend_from_slice(home.as_os_str().as_bytes());
+            }
+            Some(b'u') => {
+                let user = environment.user.as_ref();
+                let user = user.ok_or_else(|| unknown("%u is not known: $USER is not set"))?;
+                path.extend_from_slice(user.as_bytes());
+            }
+            _ => return Err(unknown("after % stands d, u or %")),
+        }
+    }
+    Ok(std::ffi::OsString::from_vec(path).into())
+}
+
+fn access(args: &ServeArgs) -> Access {
+    if args.read_only {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    }
+}
+
+/// One request has to fit, or nothing could be read at all.
+fn memory(args: &ServeArgs) -> Result<usize> {
+    const LEAST: u64 = 1 << 20;
+    let given = args.limits.memory;
+    if given.0 < LEAST {
+        return Err(
+            Error::configuration(format!("--memory {given} is too little"))
+                .with_hint("give at least 1MiB"),
+        );
+    }
+    Ok(usize::try_from(given.0).unwrap_or(usize::MAX))
+}
+
+fn is_directory(directory: &Path) -> Result<()> {
+    let shown = directory.display();
+    match std::fs::metadata(directory) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Error::configuration(format!("{shown} is no directory"))),
+        Err(error) => Err(Error::configuration(format!("{shown}: {error}"))
+            .with_hint("name a directory that is there")),
+    }
+}
+
+fn taken(mode: &str) -> Error {
+    Error::configuration(format!(
+        "{mode} has standard output for the protocol, and --json would write there too"
+    ))
+    .with_hint("leave --json out")
+}

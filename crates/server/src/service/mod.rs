@@ -1,0 +1,338 @@
+//! A whole SFTP server, put together: connections are accepted within bounds, users judged, their files
+//! served, and everything told that happens.
+//!
+//! Not the protocol, and no policy: who is let in and what is served is given to it. It answers the
+//! `sftp` subsystem alone; commands, shells, terminals and forwarding are refused.
+
+mod event;
+mod limits;
+mod stdio;
+mod told;
+mod transfers;
+
+pub use event::{Event, What};
+pub use limits::Limits;
+pub use sansftp_tokio::sftp::server::serve as serve_sftp;
+pub use stdio::{StandardError, Stdio};
+
+use crate::sftp::{FileSystem, Options};
+use bytes::Bytes;
+use sansftp_proto::config::Config;
+use sansftp_proto::role::Server;
+use sansftp_tokio::server::{
+    Authenticate, DisconnectReason, Entrance, Gate, Incoming, Listener, Session, SessionChannel,
+    ToServer,
+};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use told::{Proven, Told};
+use transfers::Transfers;
+
+/// The subsystem that is served (draft-ietf-secsh-filexfer-02 §3).
+const SUBSYSTEM: &[u8] = b"sftp";
+
+/// A server. Cheap to clone: all clones are one server, with one set of bounds.
+pub struct Service<A: Authenticate>(Arc<Inner<A>>);
+
+struct Inner<A: Authenticate> {
+    config: Arc<Config<Server>>,
+    options: Options,
+    gate: Gate,
+    authenticate: Box<dyn Fn(Option<IpAddr>) -> A + Send + Sync>,
+    files: Box<dyn Fn(&A::Identity) -> Arc<dyn FileSystem> + Send + Sync>,
+    report: Box<dyn Fn(Event) + Send + Sync>,
+    connections: AtomicU64,
+    /// Whether new connections may still authenticate.
+    open: watch::Sender<Open>,
+}
+
+/// Whether anyone is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Yes,
+    No,
+}
+
+impl<A: Authenticate + Sync> Service<A>
+where
+    A::Identity: Send + Sync,
+{
+    /// A server with the algorithms and host keys of `config`, whose bounds are replaced by `limits`.
+    /// For each connection `authenticate` is asked for a judge, for each session `files` for what is
+    /// served to that user. `report` is told what happens, on the threads that serve, and must not
+    /// block.
+    pub fn new(
+        mut config: Config<Server>,
+        limits: &Limits,
+        authenticate: impl Fn(Option<IpAddr>) -> A + Send + Sync + 'static,
+        files: impl Fn(&A::Identity) -> Arc<dyn FileSystem> + Send + Sync + 'static,
+        report: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Self {
+        limits.apply(&mut config);
+        Self(Arc::new(Inner {
+            config: Arc::new(config),
+            options: limits.options(),
+            gate: Gate::new(limits.bounds()),
+            authenticate: Box::new(authenticate),
+            files: Box::new(files),
+            report: Box::new(report),
+            connections: AtomicU64::new(0),
+            open: watch::Sender::new(Open::Yes),
+        }))
+    }
+
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// What the system says: the port is taken, the address is not ours, the port is not for us.
+    pub async fn bind(&self, address: SocketAddr) -> io::Result<Bound<A>> {
+        let listener = Listener::bind(address, self.0.gate.clone()).await?;
+        Ok(Bound {
+            address: listener.local_addr()?,
+            listener,
+            service: self.clone(),
+        })
+    }
+
+    /// Serves one connection over any stream, to its end.
+    pub async fn serve<Io>(&self, io: Io, peer: Option<SocketAddr>)
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.connection(io, peer, None).await;
+    }
+
+    /// Lets nobody in any more, lets running sessions go on for as long as `grace`, and ends them then.
+    pub async fn shut_down(&self, grace: Duration) {
+        self.0.open.send_replace(Open::No);
+        self.0.gate.shut_down(grace).await;
+    }
+
+    async fn connection<Io>(&self, io: Io, peer: Option<SocketAddr>, entrance: Option<Entrance>)
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = Connection {
+            service: self.clone(),
+            number: self.0.connections.fetch_add(1, Ordering::Relaxed) + 1,
+            peer,
+            user: None,
+            since: Instant::now(),
+        };
+        connection.tell(What::Connected);
+        connection.run(io, entrance).await;
+    }
+}
+
+impl<A: Authenticate> Clone for Service<A> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<A: Authenticate> fmt::Debug for Service<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("gate", &self.0.gate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A service that listens. Dropping it closes the port; connections go on.
+#[derive(Debug)]
+pub struct Bound<A: Authenticate> {
+    listener: Listener,
+    address: SocketAddr,
+    service: Service<A>,
+}
+
+impl<A: Authenticate + Sync> Bound<A>
+where
+    A::Identity: Send + Sync,
+{
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts connections for as long as it is polled; each is served by a task of its own.
+    pub async fn run(&mut self) -> std::convert::Infallible {
+        loop {
+            let arrival = self.listener.next().await;
+            let service = self.service.clone();
+            tokio::spawn(async move {
+                let (stream, peer) = (arrival.stream, arrival.peer);
+                service
+                    .connection(stream, Some(peer), Some(arrival.entrance))
+                    .await;
+            });
+        }
+    }
+}
+
+/// One connection, for what is told of it.
+struct Connection<A: Authenticate> {
+    service: Service<A>,
+    number: u64,
+    peer: Option<SocketAddr>,
+    user: Option<String>,
+    since: Instant,
+}
+
+impl<A: Authenticate + Sync> Connection<A>
+where
+    A::Identity: Send + Sync,
+{
+    async fn run<Io>(mut self, io: Io, entrance: Option<Entrance>)
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let inner = Arc::clone(&self.service.0);
+        let judge = (inner.authenticate)(self.peer.map(|peer| peer.ip()));
+        let told = Told {
+            judge,
+            tell: self.teller(),
+        };
+        let mut open = inner.open.subscribe();
+        let accepted = tokio::select! {
+            accepted = Session::accept(io, Arc::clone(&inner.config), told) => accepted,
+            _ = open.wait_for(|open| *open == Open::No) => {
+                self.tell(What::Refused { reason: "the server is shutting down".to_owned() });
+                return;
+            }
+        };
+        let mut session = match accepted {
+            Ok(session) => session,
+            Err(error) => {
+                let reason = error.to_string();
+                self.tell(What::Refused { reason });
+                return;
+            }
+        };
+        if let Some(entrance) = entrance
+            && let Err(refused) = session.admit(entrance)
+        {
+            let reason = refused.to_string();
+            session
+                .close(DisconnectReason::TooManyConnections, &reason)
+                .await;
+            self.tell(What::Refused { reason });
+            return;
+        }
+        self.user = Some(session.user().to_owned());
+        self.tell(What::Authenticated {
+            method: session.method().name(),
+            fingerprint: session.identity().fingerprint.clone(),
+            client: client(&session),
+        });
+        let reason = self.channels(&mut session).await;
+        self.tell(What::Disconnected {
+            reason,
+            time: self.since.elapsed(),
+        });
+    }
+
+    /// Opens channels until the connection ends, and says how it did.
+    async fn channels(&self, session: &mut Session<Proven<A::Identity>>) -> String {
+        loop {
+            match session.next().await {
+                Ok(Incoming::Session(offer)) => {
+                    if let Some(channel) = offer.accept() {
+                        let files = (self.service.0.files)(&session.identity().identity);
+                        let options = self.options();
+                        tokio::spawn(serve_channel(channel, files, options, self.teller()));
+                    }
+                }
+                // Refused as the offer is dropped.
+                Ok(_) => self.tell(What::Declined {
+                    request: "direct-tcpip",
+                }),
+                Err(lost) => return lost.to_string(),
+            }
+        }
+    }
+
+    fn options(&self) -> Options {
+        let mut options = self.service.0.options.clone();
+        options.observe = Some(Arc::new(Transfers::new(self.teller())));
+        options
+    }
+
+    fn tell(&self, what: What) {
+        self.teller()(what);
+    }
+
+    fn teller(&self) -> impl Fn(What) + Clone + Send + Sync + 'static {
+        let service = self.service.clone();
+        let (connection, peer, user) = (self.number, self.peer, self.user.clone());
+        move |what| {
+            (service.0.report)(Event {
+                connection,
+                peer,
+                user: user.clone(),
+                what,
+            });
+        }
+    }
+}
+
+/// What the client calls itself, without what all clients say (RFC 4253 §4.2).
+fn client<I>(session: &Session<I>) -> Bytes {
+    let ident = Bytes::from(session.client_ident());
+    match ident.strip_prefix(b"SSH-2.0-") {
+        Some(name) => ident.slice_ref(name),
+        None => ident,
+    }
+}
+
+/// Waits for `sftp` on a channel, and serves it. All else is refused, before and after.
+async fn serve_channel(
+    mut channel: SessionChannel,
+    files: Arc<dyn FileSystem>,
+    options: Options,
+    tell: impl Fn(What),
+) {
+    loop {
+        let Some(asked) = channel.next().await else {
+            return;
+        };
+        match &asked.request {
+            ToServer::Subsystem(name) if name.as_ref() == SUBSYSTEM => {
+                asked.accept();
+                break;
+            }
+            // Clients send variables and sizes as a matter of course.
+            ToServer::Env { .. } | ToServer::WindowChange(_) => {}
+            other => tell(What::Declined {
+                request: name(other),
+            }),
+        }
+    }
+    tell(What::SftpStarted);
+    let end = channel.serve_sftp(files, options).await;
+    tell(What::SftpEnded {
+        read: end.bytes_read,
+        written: end.bytes_written,
+        error: end.error.map(|error| error.to_string()),
+    });
+}
+
+/// As RFC 4254 names it.
+const fn name(request: &ToServer) -> &'static str {
+    match request {
+        ToServer::Subsystem(_) => "subsystem",
+        ToServer::Exec(_) => "exec",
+        ToServer::Shell => "shell",
+        ToServer::Env { .. } => "env",
+        ToServer::Pty(_) => "pty-req",
+        ToServer::WindowChange(_) => "window-change",
+        ToServer::Signal(_) => "signal",
+        _ => "request",
+    }
+}
