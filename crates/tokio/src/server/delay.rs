@@ -33,8 +33,9 @@ mod tests {
     #[test]
     fn answers_leave_on_a_ladder_of_the_names_own() {
         let arrived = Instant::now();
-        let wait =
-            |user, judged| due(user, arrived, arrived + Duration::from_micros(judged)) - arrived;
+        let wait = |user: &str, judged| {
+            due(user, arrived, arrived + Duration::from_micros(judged)) - arrived
+        };
         for user in ["root", "nobody", ""] {
             let step = wait(user, 0);
             assert!(
