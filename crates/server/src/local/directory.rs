@@ -1,7 +1,7 @@
 //! An open directory (draft-ietf-secsh-filexfer-02 §6.7).
 
 use super::attributes::{self, Target};
-use super::names::{Longnames, Owners};
+use super::names::Owners;
 use super::path::ClientPath;
 use super::root::{Reach, Root};
 use super::status;
@@ -21,7 +21,6 @@ pub(super) struct LocalDirectory {
     entries: Dir,
     /// An entry that did not fit into the answer before.
     left: Option<Entry>,
-    longnames: Longnames,
     root: Arc<Root>,
     owners: Arc<Owners>,
     /// Where it was found.
@@ -43,7 +42,6 @@ impl LocalDirectory {
             directory,
             entries: Dir::new(copy).map_err(status::of)?,
             left: None,
-            longnames: Longnames::new(),
             root,
             owners,
             path,
@@ -72,10 +70,11 @@ impl LocalDirectory {
                 }
                 Ok(stat) => stat,
             };
+            let attrs = attributes::attrs(&stat);
             return Ok(Some(Entry {
                 filename: name.to_vec().into(),
-                longname: self.longnames.line(name, &stat, &self.owners),
-                attrs: attributes::attrs(&stat),
+                longname: self.owners.longname(name, &stat, &attrs),
+                attrs,
             }));
         }
         Ok(None)

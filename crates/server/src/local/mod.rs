@@ -45,7 +45,7 @@ pub struct LocalFs {
     owners: Arc<Owners>,
     /// Where relative paths begin.
     start: ClientPath,
-    /// What `~` stands for.
+    /// The home of the user.
     home: ClientPath,
     /// Whose home it is, if that was said.
     user: Option<Bytes>,
@@ -96,7 +96,7 @@ impl LocalFs {
 
     /// Serves every file that the process can reach, with its rights, as OpenSSH's sftp-server does:
     /// for sessions that belong to the account of the process. Clients begin in the current
-    /// directory of the process; `~` is the home of its user.
+    /// directory of the process, for which `~` stands too; `home-directory` is that of its user.
     ///
     /// # Errors
     /// There is no `/proc`.
@@ -122,8 +122,8 @@ impl LocalFs {
         }
     }
 
-    /// Lets clients begin in `path`, which is theirs: `/` is the directory that is served. Beneath a
-    /// directory it is their home as well.
+    /// Lets clients begin in `path`, for which `~` stands too. It is a path of theirs: `/` is the
+    /// directory that is served. Beneath a directory it is their home as well.
     ///
     /// # Errors
     /// It is not there, or is no directory.
@@ -211,7 +211,7 @@ impl LocalFs {
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(status::of(errno)),
             }
-            let Some((parent, name)) = path.split() else {
+            let Some((parent, name)) = path.split().filter(|(_, name)| !name.directory) else {
                 return Err(status::of(Errno::NOENT));
             };
             let parent = self
@@ -424,7 +424,10 @@ impl FileSystem for LocalFs {
         };
         let slash = expanded.iter().position(|&byte| byte == b'/');
         let (user, rest) = expanded.split_at(slash.unwrap_or(expanded.len()));
-        let home = self.home_of(user)?;
+        let home = match user {
+            b"" => self.start.clone(),
+            user => self.home_of(user)?,
+        };
         let path = match rest {
             b"" => home,
             // Relative to the home: the "/" that divides the two is not the root.

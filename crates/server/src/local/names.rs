@@ -1,13 +1,14 @@
-//! Names of users and groups, and the line that shows a file as `ls -l` does, which is for people
-//! (draft-ietf-secsh-filexfer-02 §7).
+//! Names of users and groups, for `users-groups-by-id@openssh.com` (OpenSSH PROTOCOL §4.12) and for the
+//! line that shows a file as `ls -l` does (draft-ietf-secsh-filexfer-02 §7). Not what decides who may
+//! do what.
 
 use super::root::Reach;
 use bytes::Bytes;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use nix::unistd::{Gid, Group, Uid, User};
-use rustix::fs::{FileType, Stat};
+use rustix::fs::Stat;
+use sansftp_proto::sftp::Attrs;
 use sansftp_proto::sftp::extensions::OwnerNames;
+use sansftp_tokio::sftp::server::longname;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
@@ -27,6 +28,23 @@ pub(super) struct Owners {
 type Names = HashMap<u32, Bytes>;
 
 impl Owners {
+    /// The line for one file of a listing.
+    pub(super) fn longname(&self, name: &[u8], stat: &Stat, attrs: &Attrs) -> Bytes {
+        let named = |name: Bytes, number: u32| match name.is_empty() {
+            true => number.to_string().into(),
+            false => name,
+        };
+        let user = named(self.user(stat.st_uid), stat.st_uid);
+        let group = named(self.group(stat.st_gid), stat.st_gid);
+        longname(
+            name,
+            attrs,
+            u64::try_from(i128::from(stat.st_nlink)).ok(),
+            &user,
+            &group,
+        )
+    }
+
     /// The name of a user who owns a file that is shown; empty where there is none.
     fn user(&self, uid: u32) -> Bytes {
         remembered(&self.users, uid, || {
@@ -73,133 +91,9 @@ fn remembered(names: &Mutex<Names>, id: u32, look_up: impl FnOnce() -> Option<St
     }
 }
 
-/// What lines of one listing have in common.
-#[derive(Debug)]
-pub(super) struct Longnames {
-    zone: TimeZone,
-    now: Timestamp,
-    /// Since when a file's time is shown with the time of day instead of the year.
-    recent: Timestamp,
-}
-
-impl Longnames {
-    pub(super) fn new() -> Self {
-        let now = Timestamp::now();
-        Self {
-            zone: TimeZone::system(),
-            now,
-            // Half a year, as ls has it.
-            recent: now
-                .checked_sub((365 * 24 / 2).hours())
-                .unwrap_or(Timestamp::MIN),
-        }
-    }
-
-    /// The line for one file.
-    pub(super) fn line(&self, name: &[u8], stat: &Stat, owners: &Owners) -> Bytes {
-        let named = |name: Bytes, number: u32| match name.is_empty() {
-            true => number.to_string(),
-            false => String::from_utf8_lossy(&name).into_owned(),
-        };
-        let line = format!(
-            "{} {:>3} {:<8} {:<8} {:>8} {} ",
-            mode(stat.st_mode),
-            stat.st_nlink,
-            named(owners.user(stat.st_uid), stat.st_uid),
-            named(owners.group(stat.st_gid), stat.st_gid),
-            stat.st_size,
-            self.time(i128::from(stat.st_mtime)),
-        );
-        [line.as_bytes(), name].concat().into()
-    }
-
-    fn time(&self, seconds: i128) -> String {
-        let time = i64::try_from(seconds).ok().map(Timestamp::from_second);
-        let Some(Ok(time)) = time else {
-            return seconds.to_string();
-        };
-        let format = match (self.recent..=self.now).contains(&time) {
-            true => "%b %e %H:%M",
-            false => "%b %e  %Y",
-        };
-        time.to_zoned(self.zone.clone())
-            .strftime(format)
-            .to_string()
-    }
-}
-
-/// Type and permissions, as `ls -l` writes them.
-fn mode(mode: u32) -> String {
-    let kind = match FileType::from_raw_mode(mode) {
-        FileType::RegularFile => '-',
-        FileType::Directory => 'd',
-        FileType::Symlink => 'l',
-        FileType::Fifo => 'p',
-        FileType::Socket => 's',
-        FileType::CharacterDevice => 'c',
-        FileType::BlockDevice => 'b',
-        _ => '?',
-    };
-    let mut text = String::from(kind);
-    // Shift of the three bits, the special bit, and what it is written as beside x and without.
-    for (shift, special, with_x, without) in [
-        (6, 0o4000, 's', 'S'),
-        (3, 0o2000, 's', 'S'),
-        (0, 0o1000, 't', 'T'),
-    ] {
-        let bits = mode >> shift;
-        text.push(if bits & 4 != 0 { 'r' } else { '-' });
-        text.push(if bits & 2 != 0 { 'w' } else { '-' });
-        text.push(match (bits & 1 != 0, mode & special != 0) {
-            (true, true) => with_x,
-            (false, true) => without,
-            (true, false) => 'x',
-            (false, false) => '-',
-        });
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn modes_are_written_as_ls_writes_them() {
-        for (bits, expected) in [
-            (0o100_644, "-rw-r--r--"),
-            (0o040_755, "drwxr-xr-x"),
-            (0o120_777, "lrwxrwxrwx"),
-            (0o041_777, "drwxrwxrwt"),
-            (0o104_755, "-rwsr-xr-x"),
-            (0o106_640, "-rwSr-S---"),
-            (0o041_640, "drw-r----T"),
-            (0o010_600, "prw-------"),
-            (0o140_600, "srw-------"),
-            (0o020_600, "crw-------"),
-            (0o060_600, "brw-------"),
-        ] {
-            assert_eq!(mode(bits), expected);
-        }
-    }
-
-    #[test]
-    fn times_are_shown_as_ls_shows_them() {
-        let longnames = Longnames {
-            zone: TimeZone::UTC,
-            now: "2026-06-01T00:00:00Z".parse().unwrap(),
-            recent: "2025-12-01T00:00:00Z".parse().unwrap(),
-        };
-        for (time, expected) in [
-            (1_779_979_500, "May 28 14:45"),
-            (1_000_000_000, "Sep  9  2001"),
-            (2_000_000_000, "May 18  2033"),
-            (-1, "Dec 31  1969"),
-            (i128::from(i64::MAX), "9223372036854775807"),
-        ] {
-            assert_eq!(longnames.time(time), expected);
-        }
-    }
 
     #[test]
     fn accounts_that_own_nothing_that_was_listed_have_no_names_beneath_a_directory() {

@@ -2,6 +2,7 @@
 //! directories, everything that has ever led out of one, and the same operations against OpenSSH's
 //! sftp-server.
 
+mod against_sftp_server;
 mod escape;
 mod operations;
 mod paths;
