@@ -10,11 +10,13 @@
 //! | [`public`] | one-line public keys, fingerprints | sshd(8) AUTHORIZED_KEYS; RFC 4253 §6.6 |
 //! | [`known_hosts`] | the file, and entries pasted into a setting | sshd(8) SSH_KNOWN_HOSTS |
 //! | [`authorized_keys`] | the file and its options | sshd(8) AUTHORIZED_KEYS |
+//! | [`certificate`] | what an authority says of a key, and whether it holds | OpenSSH PROTOCOL.certkeys |
 //!
 //! Every parser takes `&[u8]` and returns a value or a typed error, whatever the bytes. Nothing is
 //! allocated by a length that the input declares: lengths only ever cut slices of what is there.
 
 pub mod authorized_keys;
+pub mod certificate;
 mod der;
 mod error;
 pub mod known_hosts;

@@ -80,7 +80,12 @@ impl AuthorizedKeys {
 
     /// The first line that lets this key in, for a client at `from` and at the time `now`. Its other
     /// options (a forced command, for one) are for the caller to obey.
-    pub fn find(&self, key: &PublicKey, from: IpAddr, now: SystemTime) -> Option<&AuthorizedKey> {
+    pub fn find(
+        &self,
+        key: &PublicKey,
+        from: Option<IpAddr>,
+        now: SystemTime,
+    ) -> Option<&AuthorizedKey> {
         self.entries
             .iter()
             .find(|it| it.key == *key && it.permits(from, now))
@@ -89,13 +94,39 @@ impl AuthorizedKeys {
 
 impl AuthorizedKey {
     /// Whether the options let a plain key in, for a client at `from` and at the time `now`. If an
-    /// option is given twice, both count.
-    pub fn permits(&self, from: IpAddr, now: SystemTime) -> bool {
+    /// option is given twice, both count. A client without an address is in no list of addresses.
+    pub fn permits(&self, from: Option<IpAddr>, now: SystemTime) -> bool {
+        let is_of_authority = |it: &AuthorizedOption| {
+            matches!(
+                it,
+                AuthorizedOption::CertAuthority | AuthorizedOption::Principals(_)
+            )
+        };
+        self.is_met(from, now) && !self.options.iter().any(is_of_authority)
+    }
+
+    /// Whether the line is of an authority whose certificates let in a client at `from` and at the time
+    /// `now`.
+    pub fn permits_certificates(&self, from: Option<IpAddr>, now: SystemTime) -> bool {
+        self.is_met(from, now) && self.options.contains(&AuthorizedOption::CertAuthority)
+    }
+
+    fn is_met(&self, from: Option<IpAddr>, now: SystemTime) -> bool {
         self.options.iter().all(|option| match option {
-            AuthorizedOption::From(addresses) => addresses.include(from),
+            AuthorizedOption::From(addresses) => from.is_some_and(|it| addresses.include(it)),
             AuthorizedOption::ExpiryTime(end) => now < *end,
-            AuthorizedOption::CertAuthority | AuthorizedOption::Principals(_) => false,
             _ => true,
+        })
+    }
+
+    /// The names that a certificate must have one of, in place of the user's own. Every list that is
+    /// given counts.
+    pub fn principals(&self) -> impl Iterator<Item = impl Iterator<Item = &[u8]>> {
+        self.options.iter().filter_map(|option| match option {
+            AuthorizedOption::Principals(list) => {
+                Some(list.split(|&byte| byte == b',').filter(|it| !it.is_empty()))
+            }
+            _ => None,
         })
     }
 

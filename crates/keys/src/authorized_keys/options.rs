@@ -192,6 +192,15 @@ impl AddressList {
         Ok(Self(list))
     }
 
+    /// A list of blocks and addresses alone, as certificates have them: no patterns, no `!`.
+    pub(crate) fn blocks(list: Vec<u8>) -> Result<Self, Malformed> {
+        let mut items = list.split(|&byte| byte == b',');
+        if items.any(|it| Block::parse(it).is_none()) {
+            return Err(Malformed("addresses that are not 'address/bits'"));
+        }
+        Ok(Self(list))
+    }
+
     /// Whether the list lets this address in. An IPv4 address in IPv6 clothes counts as IPv4.
     pub fn include(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

@@ -22,7 +22,7 @@ fn now() -> SystemTime {
 
 fn admits(options: &str, from: &str) -> bool {
     let keys = AuthorizedKeys::parse(line(options).as_bytes());
-    keys.find(&key(1), from.parse().unwrap(), now()).is_some()
+    keys.find(&key(1), from.parse().ok(), now()).is_some()
 }
 
 fn warning(options: &str) -> Option<String> {
@@ -40,7 +40,7 @@ fn a_key_is_found_among_comments_and_broken_lines() {
         line("")
     );
     let keys = AuthorizedKeys::parse(file.as_bytes());
-    let from: IpAddr = "::1".parse().unwrap();
+    let from: Option<IpAddr> = "::1".parse().ok();
     let found = keys.find(&key(1), from, now()).unwrap();
     assert_eq!((found.line, found.comment.as_str()), (5, "me@here"));
     assert!(found.options.is_empty());
@@ -156,7 +156,7 @@ fn a_second_line_may_let_in_whom_the_first_does_not() {
     let file = [line("from=\"10.0.0.1\""), line("")].join("\n");
     let keys = AuthorizedKeys::parse(file.as_bytes());
     assert_eq!(
-        keys.find(&key(1), "10.0.0.2".parse().unwrap(), now())
+        keys.find(&key(1), "10.0.0.2".parse().ok(), now())
             .unwrap()
             .line,
         2
@@ -167,7 +167,7 @@ proptest! {
     #[test]
     fn any_bytes_are_a_file(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let keys = AuthorizedKeys::parse(&bytes);
-        prop_assert!(keys.find(&key(1), "::1".parse().unwrap(), now()).is_none());
+        prop_assert!(keys.find(&key(1), "::1".parse().ok(), now()).is_none());
     }
 
     #[test]

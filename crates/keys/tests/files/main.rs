@@ -1,6 +1,7 @@
 //! The parsers against files that ssh-keygen and openssl write, and against everything else.
 
 mod authorized_keys;
+mod certificate;
 mod common;
 mod known_hosts;
 mod private;

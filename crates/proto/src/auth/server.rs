@@ -26,7 +26,9 @@ use super::{
     Tickets,
 };
 use crate::config::Config;
-use crate::crypto::{PublicKey, Secret, SignatureAlgorithm, split_signature};
+use crate::crypto::{
+    CERTIFICATE, PublicKey, Secret, SignatureAlgorithm, split_certificate, split_signature,
+};
 use crate::error::{Error, PeerMisbehaved};
 use crate::limits;
 use crate::packet::Payload;
@@ -92,7 +94,7 @@ pub enum Offered {
     PublicKeyProbe {
         /// The signature algorithm; we can verify it, and the key is of its type.
         algorithm: String,
-        /// The key.
+        /// The key, or a certificate: then of a type that ends in [`CERTIFICATE`].
         key: PublicKey,
     },
     /// A key that the client has proved to hold: its signature verifies. Whether the key may log in
@@ -100,7 +102,9 @@ pub enum Offered {
     PublicKey {
         /// The signature algorithm.
         algorithm: String,
-        /// The key.
+        /// The key; or a certificate, of a type that ends in [`CERTIFICATE`] and so equal to no key.
+        /// Then the key inside was proved, and nothing that the certificate says of it: who signed it,
+        /// for whom and for how long is for the application to check.
         key: PublicKey,
     },
     /// The wish to be asked (RFC 4256 §3.1).
@@ -201,6 +205,15 @@ impl Asked {
             Self::Interactive { .. } => Method::KeyboardInteractive,
         }
     }
+}
+
+/// How a key comes with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// By itself.
+    Plain,
+    /// Inside a certificate (OpenSSH PROTOCOL.certkeys).
+    Certificate,
 }
 
 /// What a request came to before anybody was asked.
@@ -475,15 +488,20 @@ impl Auth {
     fn consider_key(&self, user: &str, fields: &publickey::Fields<'_>) -> Option<Considered> {
         // The name first, and the key only as what the name stands for: neither a key of one type
         // under another's name, nor one of a type that nobody verifies, is ever taken apart.
-        let verifier = self.verifier(fields.algorithm)?;
+        let (verifier, form) = self.verifier(fields.algorithm)?;
         if fields.key.len() > KEY {
             return None;
         }
         let key = PublicKey::new(Bytes::copy_from_slice(fields.key)).ok()?;
-        if key.kind() != verifier.key_kind() {
+        // What signs is the key that a certificate is about; what is judged is the certificate.
+        let signer = match form {
+            Form::Plain => key.clone(),
+            Form::Certificate => split_certificate(&key).ok()?.key,
+        };
+        if signer.kind() != verifier.key_kind() {
             return None;
         }
-        let algorithm = verifier.name().to_owned();
+        let algorithm = std::str::from_utf8(fields.algorithm).ok()?.to_owned();
         let Some(signature) = fields.signature else {
             let asked = Asked::Probe {
                 algorithm: algorithm.clone(),
@@ -494,27 +512,33 @@ impl Auth {
                 Offered::PublicKeyProbe { algorithm, key },
             ));
         };
-        // RFC 4252 §7: the name inside the signature is that of the request.
+        // RFC 4252 §7: the name inside the signature is that of the request. With a certificate it is
+        // the one of the signature alone, as PROTOCOL.certkeys has it.
         let (name, signature) = split_signature(signature).ok()?;
-        if name != fields.algorithm {
+        if name != verifier.name().as_bytes() {
             return None;
         }
         let data = signed_data::signed_data(&self.tickets.session, user, &algorithm, &key);
-        verifier.verify(&key, &data, signature).ok()?;
+        verifier.verify(&signer, &data, signature).ok()?;
         Some(Considered::Ask(
             Asked::PublicKey,
             Offered::PublicKey { algorithm, key },
         ))
     }
 
-    fn verifier(&self, name: &[u8]) -> Option<&'static dyn SignatureAlgorithm> {
+    /// What verifies signatures of this algorithm, and in which form the key comes with it.
+    fn verifier(&self, name: &[u8]) -> Option<(&'static dyn SignatureAlgorithm, Form)> {
         if name.len() > ALGORITHM {
             return None;
         }
         let name = std::str::from_utf8(name).ok()?;
+        let (name, form) = match name.strip_suffix(CERTIFICATE) {
+            Some(name) => (name, Form::Certificate),
+            None => (name, Form::Plain),
+        };
         let mut taken = self.config.local.user_algorithms.iter();
         taken.find(|it| *it == name)?;
-        self.config.provider.signature(name)
+        Some((self.config.provider.signature(name)?, form))
     }
 
     fn on_info_response(

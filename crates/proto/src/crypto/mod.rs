@@ -12,12 +12,14 @@
     )
 )]
 
+mod certificate;
 mod cipher;
 mod kex;
 mod mac;
 mod secret;
 mod signature;
 
+pub use certificate::{CERTIFICATE, Certified, split_certificate};
 pub use cipher::{
     AeadAlgorithm, Cipher, OpenPacket, SealPacket, StreamAlgorithm, StreamCipher, Unauthenticated,
 };

@@ -130,9 +130,6 @@ impl Judge {
             }
             Offered::PublicKey { key, .. } => {
                 let grant = self.granted(user.clone(), key).await;
-                if grant.is_some() {
-                    self.state.keys.push(key.clone());
-                }
                 self.conclude(&known, user, Method::PublicKey, grant)
             }
             Offered::Interactive { .. } => self.begin_dialogue(user.as_deref()),
@@ -155,11 +152,9 @@ impl Judge {
         matches && own.is_some()
     }
 
-    /// What a key gets. The same key does not count twice.
+    /// What a key or certificate gets. The same key does not count twice, also not in another
+    /// certificate.
     async fn granted(&self, user: Option<Arc<User>>, key: &PublicKey) -> Option<Grant> {
-        if self.state.keys.contains(key) {
-            return None;
-        }
         let (users, key) = (Arc::clone(&self.users), key.clone());
         let name = self.state.user.clone();
         let circumstances = Circumstances {
@@ -169,7 +164,12 @@ impl Judge {
         let looked = tokio::task::spawn_blocking(move || {
             users.look_up(&name, user.as_deref(), &key, circumstances)
         });
-        looked.await.ok().flatten()
+        let grant = looked.await.ok().flatten()?;
+        let is_used = grant
+            .key
+            .as_ref()
+            .is_some_and(|it| self.state.keys.contains(it));
+        (!is_used).then_some(grant)
     }
 
     fn begin_dialogue(&mut self, user: Option<&User>) -> Judgement<Identity> {
@@ -256,13 +256,11 @@ impl Judge {
         if !self.is_due(&user, method) {
             return self.reject(known);
         }
-        let key = match method {
-            Method::PublicKey => self.state.keys.last(),
-            _ => None,
-        };
+        let fingerprint = grant.key.as_ref().map(sha256_fingerprint);
+        self.state.keys.extend(grant.key);
         self.state.proofs.push(Proof {
             method,
-            fingerprint: key.map(sha256_fingerprint).unwrap_or_default(),
+            fingerprint: fingerprint.unwrap_or_default(),
             label: grant.label,
         });
         // The least of all proofs: what the first factor restricts, the last does not give back.
@@ -321,12 +319,13 @@ impl Grant {
             access: Access::ReadWrite,
             forbidden: Vec::new(),
             label: String::new(),
+            key: None,
         }
     }
 }
 
 impl Access {
-    const fn least(self, other: Self) -> Self {
+    pub(super) const fn least(self, other: Self) -> Self {
         match (self, other) {
             (Self::ReadWrite, Self::ReadWrite) => Self::ReadWrite,
             _ => Self::ReadOnly,

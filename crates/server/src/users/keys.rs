@@ -5,10 +5,10 @@
 
 use super::file::Access;
 use super::guarded::{self, Permissions, Stamp, Unusable};
-use sansftp_keys::authorized_keys::{AuthorizedKey, AuthorizedKeys, AuthorizedOption, Feature};
+use sansftp_keys::authorized_keys::{AuthorizedKey, AuthorizedKeys, Feature};
 use sansftp_proto::crypto::PublicKey;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -40,6 +40,8 @@ pub(super) struct Grant {
     pub(super) forbidden: Vec<Feature>,
     /// Of the line or certificate, for the log.
     pub(super) label: String,
+    /// What was proved to be held, whatever it came in; none by a password.
+    pub(super) key: Option<PublicKey>,
 }
 
 /// Why a key that is listed gives nothing. Without one, nothing was listed.
@@ -120,22 +122,8 @@ pub(super) fn look_up(
     key: &PublicKey,
     circumstances: Circumstances,
 ) -> Result<Option<Grant>, Withheld> {
-    let found = keys
-        .entries()
-        .iter()
-        .find(|it| it.key == *key && permits(it, circumstances));
+    let found = keys.find(key, circumstances.peer, circumstances.now);
     found.map(grant).transpose()
-}
-
-fn permits(entry: &AuthorizedKey, circumstances: Circumstances) -> bool {
-    let asks_whence = |it: &AuthorizedOption| matches!(it, AuthorizedOption::From(_));
-    match circumstances.peer {
-        Some(peer) => entry.permits(peer, circumstances.now),
-        None => {
-            !entry.options.iter().any(asks_whence)
-                && entry.permits(Ipv4Addr::UNSPECIFIED.into(), circumstances.now)
-        }
-    }
 }
 
 fn grant(entry: &AuthorizedKey) -> Result<Grant, Withheld> {
@@ -146,6 +134,7 @@ fn grant(entry: &AuthorizedKey) -> Result<Grant, Withheld> {
             .filter(|it| !entry.allows(*it))
             .collect(),
         label: entry.comment.clone(),
+        key: Some(entry.key.clone()),
     })
 }
 

@@ -8,6 +8,7 @@
 //! computed, with the parameters of the costliest that there is. Which methods are listed does not
 //! depend on the name until something was proved under it.
 
+mod certified;
 mod file;
 mod guarded;
 mod hashing;
@@ -23,11 +24,15 @@ pub use guarded::{Permissions, Unusable};
 pub use judge::{Identity, Judge, Proof};
 pub use password::{Hash, HashError, hash_password};
 
+use certified::Holder;
 use file::Table;
 use hashing::Hashing;
-use keys::{Circumstances, Grant, KeyFiles};
+use keys::{Circumstances, Grant, KeyFiles, Withheld};
+use sansftp_keys::authorized_keys::AuthorizedKeys;
+use sansftp_keys::certificate::{Certificate, is_certificate};
 use sansftp_proto::auth::{Method, Prompt};
 use sansftp_proto::crypto::{PublicKey, Secret};
+use sansftp_proto::wire::Malformed;
 use std::fmt::{self, Debug};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -48,6 +53,12 @@ pub struct Sources {
     /// Files of authorized keys for every user, `%u` in a path being the user's name. One that does
     /// not exist lets nobody in.
     pub authorized_keys: Vec<String>,
+    /// Files of the authorities whose certificates let in the users that they name; public keys, one
+    /// on a line.
+    pub authorities: Vec<PathBuf>,
+    /// Files of keys that let nobody in, by themselves, in a certificate or as an authority; public
+    /// keys, one on a line. When one cannot be read no key lets anybody in.
+    pub revoked: Vec<PathBuf>,
     /// Which names there are.
     pub names: Names,
     /// How those files are looked at.
@@ -110,6 +121,8 @@ struct Inner {
     file: Option<PathBuf>,
     given: Vec<(String, Arc<User>)>,
     shared_keys: Vec<String>,
+    authorities: Vec<PathBuf>,
+    revoked: Vec<PathBuf>,
     names: Names,
     permissions: Permissions,
     challenges: Vec<Arc<dyn Challenge>>,
@@ -120,7 +133,7 @@ struct Inner {
 }
 
 /// What is known of users at one time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
     table: Table,
     /// Whoever is in no table, if every name may come in.
@@ -138,42 +151,33 @@ impl Users {
     /// [`UsersError`]: the file, its line, and what to do about it.
     pub fn load(sources: Sources) -> Result<Self, UsersError> {
         let given = sources.users.into_iter();
-        let given: Vec<_> = given.map(|(name, user)| (name, Arc::new(user))).collect();
-        let known = Known::read(
-            sources.file.as_deref(),
-            sources.permissions,
-            &given,
-            &sources.authorized_keys,
-            sources.names,
-        )?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             file: sources.file,
-            given,
+            given: given.map(|(name, user)| (name, Arc::new(user))).collect(),
             shared_keys: sources.authorized_keys,
+            authorities: sources.authorities,
+            revoked: sources.revoked,
             names: sources.names,
             permissions: sources.permissions,
             challenges: sources.challenges,
             clock: sources.clock,
             keys: KeyFiles::new(sources.permissions),
             hashing: Hashing::new(),
-            known: RwLock::new(Arc::new(known)),
-        })))
+            known: RwLock::default(),
+        };
+        let users = Self(Arc::new(inner));
+        users.reload()?;
+        Ok(users)
     }
 
-    /// Reads the users file again. Files of keys are read again by themselves. Blocks.
+    /// Reads the users file again, and whether authorities and revoked keys can be read. Those, and
+    /// files of keys, are read again by themselves when they change. Blocks.
     ///
     /// # Errors
     /// [`UsersError`]; everything then stays as it was.
     pub fn reload(&self) -> Result<(), UsersError> {
-        let inner = &self.0;
-        let known = Known::read(
-            inner.file.as_deref(),
-            inner.permissions,
-            &inner.given,
-            &inner.shared_keys,
-            inner.names,
-        )?;
-        *inner.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
+        let known = self.0.read()?;
+        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
         Ok(())
     }
 
@@ -199,7 +203,7 @@ impl Inner {
         (self.clock.0)()
     }
 
-    /// What a key gets that a client holds, or would. Blocks.
+    /// What a key or certificate gets that a client holds, or would. Blocks.
     fn look_up(
         &self,
         name: &str,
@@ -208,53 +212,134 @@ impl Inner {
         circumstances: Circumstances,
     ) -> Option<Grant> {
         let user = user?;
-        let shared = self
-            .shared_keys
-            .iter()
-            .filter_map(|it| keys::expand(it, name));
-        for path in user.authorized_keys.iter().cloned().chain(shared) {
-            let file = match self.keys.read(&path) {
-                Ok(file) => file,
-                Err(unusable) => {
-                    // Whose pattern names no file has no keys; a file that is named should be there.
-                    if !unusable.is_absence() || user.authorized_keys.as_ref() == Some(&path) {
-                        tracing::warn!(user = ?name, "authorized keys: {unusable}");
-                    }
-                    continue;
-                }
-            };
-            match keys::look_up(&file, key, circumstances) {
-                Ok(Some(grant)) => return Some(grant),
-                Ok(None) => {}
-                Err(withheld) => {
-                    tracing::warn!(user = ?name, "{}: {}", path.display(), withheld.0);
-                    return None;
-                }
+        let looked = if is_certificate(key) {
+            let certificate = Certificate::parse(key).ok()?;
+            self.look_up_certificate(&Holder {
+                name,
+                user,
+                certificate: &certificate,
+                circumstances,
+            })
+        } else if self.is_revoked([key]) {
+            Err(Withheld("the key was revoked".to_owned()))
+        } else {
+            self.in_files(name, user, |file| keys::look_up(file, key, circumstances))
+        };
+        looked.unwrap_or_else(|withheld| {
+            tracing::warn!(user = ?name, "{}", withheld.0);
+            None
+        })
+    }
+
+    fn look_up_certificate(&self, holder: &Holder<'_>) -> Result<Option<Grant>, Withheld> {
+        let certificate = holder.certificate;
+        let keys = [
+            certificate.encoded(),
+            certificate.key(),
+            certificate.authority(),
+        ];
+        if self.is_revoked(keys) {
+            return Err(Withheld(
+                "the certificate, its key or its authority's was revoked".to_owned(),
+            ));
+        }
+        for path in &self.authorities {
+            // One that cannot be read vouches for nobody.
+            if let Some(file) = self.read_keys(holder.name, path, Expected::There)
+                && let Some(grant) = holder.by_authorities(&file)?
+            {
+                return Ok(Some(grant));
             }
         }
-        None
+        self.in_files(holder.name, holder.user, |file| holder.by_line(file))
     }
-}
 
-impl Known {
-    fn read(
-        file: Option<&Path>,
-        permissions: Permissions,
-        given: &[(String, Arc<User>)],
-        shared_keys: &[String],
-        names: Names,
-    ) -> Result<Self, UsersError> {
-        let mut table = match file {
-            Some(path) => read_file(path, permissions)?,
+    /// The first that one of a user's files of keys says.
+    fn in_files(
+        &self,
+        name: &str,
+        user: &User,
+        look_up: impl Fn(&AuthorizedKeys) -> Result<Option<Grant>, Withheld>,
+    ) -> Result<Option<Grant>, Withheld> {
+        let own = user.authorized_keys.iter();
+        let own = own.map(|it| (it.clone(), Expected::There));
+        let shared = self.shared_keys.iter();
+        let shared = shared.filter_map(|it| Some((keys::expand(it, name)?, Expected::Perhaps)));
+        for (path, expected) in own.chain(shared) {
+            if let Some(file) = self.read_keys(name, &path, expected)
+                && let Some(grant) = look_up(&file)?
+            {
+                return Ok(Some(grant));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_keys(
+        &self,
+        name: &str,
+        path: &Path,
+        expected: Expected,
+    ) -> Option<Arc<AuthorizedKeys>> {
+        match self.keys.read(path) {
+            Ok(file) => Some(file),
+            Err(unusable) => {
+                if expected == Expected::There || !unusable.is_absence() {
+                    tracing::warn!(user = ?name, "{unusable}");
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether any of the keys is revoked, or cannot be known not to be.
+    fn is_revoked<'k, I: IntoIterator<Item = &'k PublicKey> + Clone>(&self, keys: I) -> bool {
+        self.revoked.iter().any(|path| match self.keys.read(path) {
+            // A line that is not understood may be the one.
+            Ok(file) if !file.warnings().is_empty() => {
+                tracing::error!("revoked keys: {}; no key lets anybody in", path.display());
+                true
+            }
+            Ok(file) => certified::revokes(&file, keys.clone()),
+            Err(unusable) => {
+                tracing::error!("revoked keys: {unusable}; no key lets anybody in");
+                true
+            }
+        })
+    }
+
+    fn read(&self) -> Result<Known, UsersError> {
+        let mut table = match &self.file {
+            Some(path) => read_file(path, self.permissions)?,
             None => Table::new(),
         };
-        table.extend(given.iter().cloned());
-        let anybody = (names == Names::Any).then(Arc::<User>::default);
+        table.extend(self.given.iter().cloned());
+        for path in self.authorities.iter().chain(&self.revoked) {
+            let file = self.keys.read(path).map_err(UsersError::Unusable)?;
+            // What is not understood is perhaps what was meant to be revoked; of options there are
+            // none here.
+            let odd = file.warnings().first().map(|it| (it.line, it.reason));
+            let mut lines = file.entries().iter();
+            let odd = odd.or_else(|| {
+                let line = lines.find(|it| !it.options.is_empty())?.line;
+                Some((line, Malformed("options, where there are only keys")))
+            });
+            if let Some((line, reason)) = odd {
+                return Err(UsersError::KeyList {
+                    path: path.clone(),
+                    line,
+                    reason,
+                });
+            }
+        }
+        let anybody = (self.names == Names::Any).then(Arc::<User>::default);
         let hashes = table.values().filter_map(|it| it.password.as_ref());
         let decoy = hashes.max_by_key(|it| it.cost()).cloned();
-        let has_keys = table.values().any(|it| it.authorized_keys.is_some());
+        let has_keys = table.values().any(|it| it.authorized_keys.is_some())
+            || !self.shared_keys.is_empty()
+            || !self.authorities.is_empty();
         let mut methods = Vec::new();
-        if has_keys || !shared_keys.is_empty() {
+        if has_keys {
             methods.push(Method::PublicKey);
         }
         if decoy.is_some() {
@@ -263,14 +348,25 @@ impl Known {
         if methods.is_empty() || (table.is_empty() && anybody.is_none()) {
             return Err(UsersError::Nobody);
         }
-        Ok(Self {
+        Ok(Known {
             table,
             anybody,
             decoy,
             methods: methods.iter().map(|it| it.name().to_owned()).collect(),
         })
     }
+}
 
+/// Whether a file that is not there is worth a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// It was named.
+    There,
+    /// It is where a user's name leads.
+    Perhaps,
+}
+
+impl Known {
     fn user(&self, name: &str) -> Option<Arc<User>> {
         self.table.get(name).or(self.anybody.as_ref()).cloned()
     }
@@ -288,10 +384,19 @@ fn read_file(path: &Path, permissions: Permissions) -> Result<Table, UsersError>
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UsersError {
-    /// The users file is not there, or others could have written it.
+    /// A file is not there, or others could have written it.
     Unusable(Unusable),
     /// There is a mistake in the users file.
     Mistaken(PathBuf, FileError),
+    /// A line of a file of authorities or revoked keys is not understood.
+    KeyList {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: Malformed,
+    },
     /// Nobody could ever come in.
     Nobody,
 }
@@ -299,10 +404,15 @@ pub enum UsersError {
 impl fmt::Display for UsersError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unusable(unusable) => write!(f, "users file: {unusable}"),
+            Self::Unusable(unusable) => write!(f, "{unusable}"),
             Self::Mistaken(path, error) => {
                 write!(f, "users file {}: {error}", path.display())
             }
+            Self::KeyList { path, line, reason } => write!(
+                f,
+                "{}: line {line}: {reason}; public keys are wanted, one on a line",
+                path.display()
+            ),
             Self::Nobody => f.write_str(
                 "nobody could come in: there is no user, or none with a password or keys",
             ),
@@ -315,6 +425,7 @@ impl std::error::Error for UsersError {
         match self {
             Self::Unusable(unusable) => Some(unusable),
             Self::Mistaken(_, error) => Some(error),
+            Self::KeyList { reason, .. } => Some(reason),
             Self::Nobody => None,
         }
     }

@@ -1,6 +1,7 @@
 //! User authentication in scripts: each half against bytes written by hand, and both against each
 //! other. No transport, no channels; the signatures here are checksums.
 
+mod certificate;
 mod client;
 mod pair;
 mod server;

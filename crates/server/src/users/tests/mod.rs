@@ -1,5 +1,7 @@
 //! Attempts and what is said to them, as a connection's judge hears and says it.
 
+mod certificates;
+
 use super::*;
 use sansftp_proto::auth::server::Offered;
 use sansftp_tokio::server::Judgement;
