@@ -165,11 +165,11 @@ fn a_malformed_request_is_answered_and_the_next_one_is_read() {
                 "message {number} cut at {cut}"
             );
         }
-        let long = [fields, b"x"].concat();
-        assert_eq!(
-            refused(&mut server, raw(number, Some(7), &long)),
-            StatusCode::BAD_MESSAGE
-        );
+        if number != Write::NUMBER {
+            let long = [fields, b"x"].concat();
+            let code = refused(&mut server, raw(number, Some(7), &long));
+            assert_eq!(code, StatusCode::BAD_MESSAGE, "message {number} too long");
+        }
         assert!(ask(&mut server, request).is_some());
     }
     let error = {
@@ -183,6 +183,23 @@ fn a_malformed_request_is_answered_and_the_next_one_is_read() {
         PeerMisbehaved::BadSftpLength.into(),
         "without an id there is nothing to answer"
     );
+}
+
+/// As rclone 1.60 sends the last block of a file, and sftp-server takes it.
+#[test]
+fn what_follows_the_data_of_a_write_is_not_written() {
+    let mut server = greeted();
+    let write = Write {
+        handle: b"h",
+        offset: 5,
+        data: b"data",
+    };
+    let long = [&framed(7, &write)[9..], b"the rest of a buffer"].concat();
+    let asked = ask(&mut server, raw(Write::NUMBER, Some(7), &long)).unwrap();
+    let Asked::Write { data, .. } = asked else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(data, Bytes::from_static(b"data").into());
 }
 
 /// draft-ietf-secsh-filexfer-02 §6.2

@@ -6,6 +6,7 @@ use super::handles::{Opened, Table};
 use super::perform::Task;
 use super::schedule::{Lane, Schedule};
 use super::{End, FileSystem, Options};
+use crate::shared;
 use bytes::Bytes;
 use sansftp_proto::error::Error;
 use sansftp_proto::limits;
@@ -117,8 +118,13 @@ impl Engine {
     /// Ends the session. What is at work is finished, nothing further begins, and what is open is
     /// closed, all on blocking threads.
     pub(crate) fn abort(&self) {
+        self.fail(Error::Closed);
+    }
+
+    /// The same, for this reason.
+    pub(crate) fn fail(&self, error: Error) {
         let mut state = self.0.lock();
-        state.end(Some(Error::Closed));
+        state.end(Some(error));
         self.0.go_on(state);
     }
 }
@@ -225,25 +231,27 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does what has become possible: hands out requests, asks for threads, ends what is to end.
+    /// Does what has become possible.
     fn go_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        state.hand_out(&self.options);
-        state.end_if_done();
-        let remains = state.remains();
-        if remains.is_some() {
-            self.over.store(true, Ordering::Relaxed);
-        }
-        let workers = state.missing_workers();
-        state.workers += workers;
+        let todo = state.go_on(&self.options);
         drop(state);
-        for _ in 0..workers {
+        self.carry_out(todo);
+    }
+
+    /// What the lock is not to be held for.
+    fn carry_out(self: &Arc<Self>, todo: Todo) {
+        for _ in 0..todo.workers {
             let inner = Arc::clone(self);
             self.runtime.spawn_blocking(move || inner.work());
         }
-        if let Some(remains) = remains {
+        if todo.over {
+            self.over.store(true, Ordering::Relaxed);
+        }
+        if let Some(remains) = todo.remains {
             let inner = Arc::clone(self);
             self.runtime.spawn_blocking(move || inner.bury(remains));
         }
+        shared::wake(todo.waker);
     }
 
     /// Processes requests until none can be.
@@ -258,20 +266,21 @@ impl Inner {
             state.busy -= 1;
             state.schedule.done(lane);
             state.machine.give(answer);
-            let waker = state.waker_to_tell();
-            let again = began.elapsed() > TURN && state.schedule.ready() > 0;
-            if again {
-                // Behind whoever else waits for a thread.
+            let done = began.elapsed() > TURN;
+            if done {
+                // Whoever goes on stands behind all others that wait for a thread.
                 state.workers -= 1;
             }
-            self.go_on(state);
-            if let Some(waker) = waker {
-                waker.wake();
+            let mut todo = state.go_on(&self.options);
+            todo.waker = state.waker_to_tell();
+            if done || !todo.is_nothing() {
+                drop(state);
+                self.carry_out(todo);
+                if done {
+                    return;
+                }
+                state = self.lock();
             }
-            if again {
-                return;
-            }
-            state = self.lock();
         }
         state.workers -= 1;
     }
@@ -292,13 +301,44 @@ impl Inner {
         state.stage = Stage::Ended(end);
         let waker = state.waker_to_tell();
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        shared::wake(waker);
+    }
+}
+
+/// What is to be done once the lock is free.
+#[derive(Default)]
+struct Todo {
+    /// Threads to ask for; they are counted already.
+    workers: usize,
+    /// Whether what takes long is to stop.
+    over: bool,
+    remains: Option<Remains>,
+    waker: Option<Waker>,
+}
+
+impl Todo {
+    const fn is_nothing(&self) -> bool {
+        self.workers == 0 && !self.over && self.remains.is_none() && self.waker.is_none()
     }
 }
 
 impl State {
+    /// Hands out requests, asks for threads, ends what is to end.
+    fn go_on(&mut self, options: &Options) -> Todo {
+        self.hand_out(options);
+        self.end_if_done();
+        let over = matches!(self.stage, Stage::Ending(_));
+        let remains = self.remains();
+        let workers = self.missing_workers();
+        self.workers += workers;
+        Todo {
+            workers,
+            over,
+            remains,
+            waker: None,
+        }
+    }
+
     const fn is_serving(&self) -> bool {
         matches!(self.stage, Stage::Serving)
     }

@@ -11,15 +11,23 @@
 mod engine;
 mod file_system;
 mod handles;
+mod longname;
+mod memory;
 mod observe;
 mod perform;
 mod requests;
 mod schedule;
+mod serve;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use engine::Engine;
 pub use file_system::{Directory, File, FileId, FileSystem, Outcome};
+pub use longname::longname;
+pub use memory::MemFs;
 pub use observe::{Event, Observe};
 pub use requests::{Requests, UnknownRequest};
+pub use serve::serve;
 
 use sansftp_proto::error::Error;
 use std::sync::Arc;
