@@ -26,10 +26,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2022", value_parser = listen)]
     pub(crate) listen: SocketAddr,
     /// Serve one SSH connection on standard input and output, as sshd -i does.
-    #[arg(long, conflicts_with = "listen")]
+    #[arg(long, conflicts_with_all = ["listen", "json"])]
     pub(crate) inetd: bool,
     /// Speak SFTP without SSH on standard input and output, as sftp-server does.
-    #[arg(long, conflicts_with_all = ["inetd", "listen"])]
+    #[arg(long, conflicts_with_all = ["inetd", "listen", "json", "quiet", "verbose"])]
     pub(crate) stdio: bool,
     /// Refuse everything that would change a file.
     #[arg(long, short = 'R', overrides_with = "read_only")]

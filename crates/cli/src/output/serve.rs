@@ -91,6 +91,7 @@ impl ServeLog {
         match self.form {
             Form::Json => self.put(json_listening(listening)),
             // This is the command's result, and not its log.
+            Form::Human if self.detail == super::Detail::Quiet => {}
             Form::Human => {
                 let text = human_listening(listening);
                 let mut stdout = io::stdout().lock();
@@ -364,7 +365,9 @@ fn human_event(event: &Event, detail: super::Detail) -> Option<String> {
                     .iter()
                     .map(|it| format!(": {}", shown(it.as_bytes()))),
             );
-            (Normal, words)
+            // To set times and modes is part of a transfer.
+            let part = *request == "fsetstat" && failure.is_none();
+            (if part { Verbose } else { Normal }, words)
         }
         What::SftpEnded {
             error: Some(error), ..
@@ -523,4 +526,84 @@ impl Serialize for Fields {
 
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn event_of(what: What) -> Event {
+        Event::new(7, what)
+    }
+
+    fn listening(host: &str, user: Option<&str>) -> String {
+        let keys = [HostKeyShown {
+            key: "ssh-ed25519 AAAA".to_owned(),
+            fingerprint: "SHA256:abc".to_owned(),
+            known_hosts: format!("[{host}]:2022 ssh-ed25519 AAAA"),
+        }];
+        human_listening(&Listening {
+            directory: "files",
+            writable: false,
+            address: "127.0.0.1:2022".parse().unwrap(),
+            host,
+            keys: &keys,
+            user,
+            password: None,
+        })
+    }
+
+    #[test]
+    fn the_commands_name_the_server_as_each_client_wants_it() {
+        let told = listening("::1", Some("edi"));
+        assert!(told.contains(" 'edi@[::1]'\n"), "{told}");
+        assert!(told.contains(" sftp://edi@[::1]:2022/ "), "{told}");
+        let told = listening("h.example", Some("a b'c"));
+        assert!(told.contains(r" 'a b'\''c@h.example'"), "{told}");
+        assert!(
+            told.contains(" sftp://a%20b%27c@h.example:2022/ "),
+            "{told}"
+        );
+        let told = listening("h.example", None);
+        assert!(told.contains(" USER@h.example\n"), "{told}");
+        assert!(
+            told.starts_with("serving files, read-only on 127.0.0.1:2022\n"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn an_event_begins_with_what_it_is_and_keeps_names_that_are_no_text() {
+        let mut event = event_of(What::Changed {
+            request: "rename",
+            path: Bytes::from_static(b"/a\xff"),
+            to: Some(Bytes::from_static(b"/b")),
+            failure: None,
+        });
+        event.user = Some("edi".to_owned());
+        let told: Value = serde_json::from_str(&json_event(&event)).unwrap();
+        assert!(json_event(&event).starts_with(r#"{"event":"changed","time":""#));
+        assert_eq!(told["path-base64"], "L2H/");
+        assert_eq!((&told["to"], &told["user"]), (&json!("/b"), &json!("edi")));
+        assert_eq!(told.get("failure"), None);
+        let shown = human_event(&event, super::super::Detail::Normal).unwrap();
+        assert!(shown.ends_with("#7 edi  rename /a\\xff -> /b"), "{shown}");
+    }
+
+    #[test]
+    fn people_are_told_of_transfers_and_not_of_each_attempt_with_a_key() {
+        let denied = |method| {
+            event_of(What::Denied {
+                user: "edi\x1b".to_owned(),
+                method,
+                fingerprint: None,
+            })
+        };
+        let normal = super::super::Detail::Normal;
+        assert!(human_event(&denied("publickey"), normal).is_none());
+        let told = human_event(&denied("password"), normal).unwrap();
+        assert!(told.ends_with("password of edi\\u{1b} denied"), "{told}");
+        assert!(human_event(&denied("password"), super::super::Detail::Quiet).is_none());
+    }
 }

@@ -190,9 +190,6 @@ pub(crate) fn serve(args: &ServeArgs, environment: &Environment) -> Result<Serve
     }
     let site = site(args, environment)?;
     if args.inetd {
-        if args.output.json {
-            return Err(taken("--inetd"));
-        }
         if let Who::One {
             password: Password::Made,
             ..
@@ -250,11 +247,13 @@ fn who(args: &ServeArgs, environment: &Environment) -> Result<Who> {
     let password = match (&users.password_file, &users.authorized_keys) {
         (Some(file), _) => Password::File(file.clone()),
         (None, Some(_)) => Password::None,
-        (None, None) if args.output.json => {
+        (None, None) if args.output.json || args.output.quiet => {
+            let flag = if args.output.json { "--json" } else { "--quiet" };
             return Err(
-                Error::configuration("--json makes and prints no password").with_hint(
-                    "give --password-file FILE, --authorized-keys FILE or --users-file FILE",
-                ),
+                Error::configuration(format!("with {flag} no password is made and shown"))
+                    .with_hint(
+                        "give --password-file FILE, --authorized-keys FILE or --users-file FILE",
+                    ),
             );
         }
         (None, None) => Password::Made,
@@ -267,21 +266,7 @@ fn who(args: &ServeArgs, environment: &Environment) -> Result<Who> {
 }
 
 fn stdio(args: &ServeArgs, environment: &Environment) -> Result<Stdio> {
-    let output = &args.output;
-    if output.json {
-        return Err(taken("--stdio"));
-    }
-    if output.quiet || output.verbose > 0 {
-        return Err(
-            Error::configuration("--stdio has the flags of sftp-server for its log")
-                .with_hint("write -l quiet or -l verbose"),
-        );
-    }
     let flags = &args.stdio_flags;
-    if flags.denied.is_some() && flags.allowed.is_some() {
-        // sftp-server takes both, and what is denied stays denied; so it is here.
-        tracing::debug!("requests are both allowed and denied by name");
-    }
     Ok(Stdio {
         directory: args.directory.clone(),
         access: access(args),
@@ -390,9 +375,125 @@ fn is_directory(directory: &Path) -> Result<()> {
     }
 }
 
-fn taken(mode: &str) -> Error {
-    Error::configuration(format!(
-        "{mode} has standard output for the protocol, and --json would write there too"
-    ))
-    .with_hint("leave --json out")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser;
+
+    fn environment() -> Environment {
+        Environment {
+            home: Some("/users/me".into()),
+            state_home: Some("/state".into()),
+            user: Some("me".to_owned()),
+            ..Environment::default()
+        }
+    }
+
+    fn plan(words: &str) -> Result<Serve> {
+        let words = ["sansftp", "serve"].into_iter().chain(words.split(' '));
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Serve(args) => serve(&args, &environment()),
+            _ => panic!("not serve"),
+        }
+    }
+
+    fn site(words: &str) -> (SocketAddr, Site) {
+        match plan(words).unwrap() {
+            Serve::Listen(address, site) => (address, site),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn stdio(words: &str) -> Stdio {
+        match plan(words).unwrap() {
+            Serve::Stdio(stdio) => stdio,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn with_nothing_said_the_login_name_gets_a_password_and_the_port_is_this_machines() {
+        let (address, site) = site("/");
+        assert_eq!(address.to_string(), "127.0.0.1:2022");
+        assert!(
+            matches!(&site.who, Who::One { name, password: Password::Made, .. } if name == "me")
+        );
+        assert!(
+            matches!(&site.host_keys, HostKeyFiles::Kept(at) if at == Path::new("/state/sansftp/host-keys"))
+        );
+        assert_eq!(site.access, Access::ReadWrite);
+        assert_eq!(site.bounds.sessions_per_user, site.bounds.sessions);
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_this_machine() {
+        for (listen, address) in [
+            ("2200", "127.0.0.1:2200"),
+            ("localhost:7", "127.0.0.1:7"),
+            ("0.0.0.0:22", "0.0.0.0:22"),
+            ("[::]:22", "[::]:22"),
+        ] {
+            assert_eq!(site(&format!("/ --listen {listen}")).0.to_string(), address);
+        }
+    }
+
+    #[test]
+    fn a_proof_that_is_named_makes_a_password_needless() {
+        let (_, site) = site("/ --authorized-keys k --user edi --keepalive 0s");
+        let Who::One {
+            name,
+            password,
+            authorized_keys,
+        } = site.who
+        else {
+            panic!("one user");
+        };
+        assert_eq!((name.as_str(), authorized_keys), ("edi", Some("k".into())));
+        assert!(matches!(password, Password::None));
+        assert_eq!(site.bounds.keepalive, None);
+        for words in ["/ --json", "/ --quiet", "--inetd /"] {
+            let error = plan(words).unwrap_err();
+            assert!(
+                error.hint().unwrap().contains("--authorized-keys"),
+                "{words}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_flags_of_sftp_server_are_read_as_it_reads_them() {
+        let plain = stdio("--stdio");
+        assert_eq!(
+            (plain.log.to, plain.log.level),
+            (LogTo::System(4), LogLevel::Error)
+        );
+        assert_eq!((plain.directory, plain.umask), (None, None));
+        let grouped = stdio("--stdio -eRlDEBUG3 -u 27 -d %d/%u%%");
+        assert_eq!(
+            (grouped.log.to, grouped.log.level),
+            (LogTo::StandardError, LogLevel::Debug)
+        );
+        assert_eq!(grouped.access, Access::ReadOnly);
+        assert_eq!(grouped.umask, Some(0o27));
+        assert_eq!(grouped.start, Some("/users/me/me%".into()));
+        let last = stdio("--stdio -f local3 -l info -l QUIET -d -x");
+        assert_eq!(
+            (last.log.to, last.log.level),
+            (LogTo::System(19), LogLevel::Quiet)
+        );
+        assert_eq!(last.start, Some("-x".into()));
+        assert!(matches!(
+            plan("--stdio -Q requests").unwrap(),
+            Serve::Requests
+        ));
+        for words in [
+            "--stdio -l loud",
+            "--stdio -f CRON",
+            "--stdio -d %h",
+            "--stdio --memory 1KiB",
+        ] {
+            assert!(plan(words).is_err(), "{words}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use sansftp_connector::connection::Connection;
 use sansftp_connector::sftp::SftpConnect;
 use sansftp_connector::{Class, Error, Result};
+use sansftp_server::service::StandardError;
 
 use self::session::Noting;
 use crate::args::Command;
@@ -51,7 +52,9 @@ pub(crate) async fn run(command: &Command) -> Code {
         Command::Completions { .. } | Command::Man { .. } => return Code::Done,
     };
     let bars = Bars::default();
-    logging::start(args, bars.clone());
+    if has_room_for_logs(command) {
+        logging::start(args, bars.clone());
+    }
     let mut output = Output::new(args, bars);
     let rows = Rows::of(command);
     let ended = begin(command, rows, &mut output).await;
@@ -63,8 +66,21 @@ pub(crate) async fn run(command: &Command) -> Code {
         Err(Ended::Signal(code)) => Some(code),
         Ok(()) => None,
     };
+    if matches!(command, Command::Serve(_)) && !output.has_failed() {
+        // A server has no result to sum up.
+        return ended.unwrap_or(Code::Done);
+    }
     let code = output.finish(rows);
     ended.unwrap_or(code)
+}
+
+/// Whether standard error is a place for logs: under `--stdio` they are what sftp-server's flags say,
+/// and under inetd standard error is the client.
+fn has_room_for_logs(command: &Command) -> bool {
+    let Command::Serve(args) = command else {
+        return true;
+    };
+    !args.stdio && (!args.inetd || StandardError::of_process() == StandardError::Free)
 }
 
 async fn begin(command: &Command, rows: Rows, output: &mut Output) -> Result<(), Ended> {

@@ -2,6 +2,7 @@
 //!
 //! Not the serving: that is `sansftp-server`'s. Here it is put together, shown and ended.
 
+use std::convert::Infallible;
 use std::io::{self, BufRead, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +17,7 @@ use sansftp_server::local::LocalFs;
 use sansftp_server::service::{Bound, Event, Limits, Service, StandardError, Stdio};
 use sansftp_server::sftp::FileSystem;
 use sansftp_server::users::{self, Identity, Judge, Sources, User, Users, hash_password};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Ended, stdio};
 use crate::args::OutputArgs;
@@ -52,12 +54,20 @@ async fn listen(
     let teller = log.clone();
     let mut running = Running::start(address, site, move |event| teller.event(&event)).await?;
     running.show(site, &log);
+    let users = running.users.clone();
     let code = tokio::select! {
         never = running.bound.run() => match never {},
+        never = reload_when_told(&users, &log) => match never? {},
         code = signals.next() => code,
     };
-    log.say("stopping", "stopping: no more connections are accepted");
     let Running { bound, service, .. } = running;
+    log.say("stopping", &match service.sessions() {
+        0 => "stopping".to_owned(),
+        sessions => format!(
+            "stopping: nobody is let in any more; waiting for {sessions} sessions, {} s at most",
+            site.bounds.stop.as_secs()
+        ),
+    });
     // The port is free again, whatever runs on.
     drop(bound);
     tokio::select! {
@@ -69,6 +79,28 @@ async fn listen(
     Err(Ended::Signal(code))
 }
 
+/// SIGHUP: the users file is read again. Files of keys are, whenever they change.
+async fn reload_when_told(users: &Users, log: &ServeLog) -> Result<Infallible> {
+    let mut hangup = signal(SignalKind::hangup())
+        .map_err(|error| Error::local_io("signals cannot be caught", error))?;
+    loop {
+        // A stream of signals ends with the runtime.
+        if hangup.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        let users = users.clone();
+        let reloaded = tokio::task::spawn_blocking(move || users.reload()).await;
+        match reloaded {
+            Ok(Ok(())) => log.say("reloaded", "the users have been read again"),
+            Ok(Err(error)) => log.say("not-reloaded", &format!("{error}; users stay as they were")),
+            Err(_) => log.say(
+                "not-reloaded",
+                "reading the users failed; they stay as they were",
+            ),
+        }
+    }
+}
+
 async fn inetd(
     site: &Site,
     args: &OutputArgs,
@@ -77,7 +109,7 @@ async fn inetd(
     let stdio =
         Stdio::open().map_err(|error| Error::local_io("standard input and output", error))?;
     let log = ServeLog::new(args);
-    let heard = stdio.standard_error() == StandardError::Free;
+    let heard = StandardError::of_process() == StandardError::Free;
     let teller = log.clone();
     let (service, _) = service(site, move |event: Event| {
         if heard {
@@ -97,6 +129,7 @@ async fn inetd(
 pub(super) struct Running {
     bound: Bound<Judge>,
     service: Service<Judge>,
+    users: Users,
     keys: HostKeys,
     /// The password that was made for this run.
     password: Option<String>,
@@ -109,7 +142,14 @@ impl Running {
         site: &Site,
         report: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self> {
-        let (service, Made { keys, password }) = service(site, report)?;
+        let (
+            service,
+            Made {
+                users,
+                keys,
+                password,
+            },
+        ) = service(site, report)?;
         let bound = service.bind(address).await.map_err(|error| {
             let hint = match error.kind() {
                 io::ErrorKind::AddrInUse => {
@@ -125,6 +165,7 @@ impl Running {
         Ok(Self {
             bound,
             service,
+            users,
             keys,
             password,
         })
@@ -175,6 +216,7 @@ impl Running {
 
 /// What came into being beside a service.
 struct Made {
+    users: Users,
     keys: HostKeys,
     password: Option<String>,
 }
@@ -199,11 +241,19 @@ fn service(
     let service = Service::new(
         config,
         &limits(&site.bounds),
-        move |peer| users.authenticate(peer),
+        {
+            let users = users.clone();
+            move |peer| users.authenticate(peer)
+        },
         files_of(files, site.access),
         report,
     );
-    Ok((service, Made { keys, password }))
+    let made = Made {
+        users,
+        keys,
+        password,
+    };
+    Ok((service, made))
 }
 
 fn limits(bounds: &Bounds) -> Limits {

@@ -1,14 +1,19 @@
-//! The built program against a real sshd: exit codes, words, contents, and that nothing is left
-//! behind.
+//! The built program against a real sshd, and as a server for OpenSSH's clients: exit codes, words,
+//! contents, and that nothing is left behind.
 //!
 //! Not the rules of operations in every combination: those are the connector's tests.
 
+mod demo;
 mod get;
+mod inetd;
 mod input;
 mod names;
 mod output;
 mod refused;
 mod send;
+mod serve;
+mod served;
 mod signals;
+mod stdio;
 mod support;
 mod trust;

@@ -192,6 +192,13 @@ impl Ran {
         self
     }
 
+    /// It ended with this code.
+    #[track_caller]
+    pub(crate) fn with_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self
+    }
+
     pub(crate) fn errors(&self) -> impl Iterator<Item = &str> {
         self.stderr.lines().filter(|line| line.starts_with("error"))
     }

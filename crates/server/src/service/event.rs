@@ -21,6 +21,18 @@ pub struct Event {
     pub what: What,
 }
 
+impl Event {
+    /// Something that happened on a connection of which no more is known.
+    pub const fn new(connection: u64, what: What) -> Self {
+        Self {
+            connection,
+            peer: None,
+            user: None,
+            what,
+        }
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -18,7 +18,9 @@ pub use stdio::{StandardError, Stdio};
 use crate::sftp::{FileSystem, Options};
 use bytes::Bytes;
 use sansftp_proto::config::Config;
+use sansftp_proto::error::Error;
 use sansftp_proto::role::Server;
+use sansftp_tokio::Lost;
 use sansftp_tokio::server::{
     Authenticate, DisconnectReason, Entrance, Gate, Incoming, Listener, Session, SessionChannel,
     ToServer,
@@ -106,6 +108,11 @@ where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.connection(io, peer, None).await;
+    }
+
+    /// Sessions that are running.
+    pub fn sessions(&self) -> usize {
+        self.0.gate.sessions()
     }
 
     /// Lets nobody in any more, lets running sessions go on for as long as `grace`, and ends them then.
@@ -253,7 +260,7 @@ where
                 Ok(_) => self.tell(What::Declined {
                     request: "direct-tcpip",
                 }),
-                Err(lost) => return lost.to_string(),
+                Err(lost) => return ending(&lost),
             }
         }
     }
@@ -272,13 +279,23 @@ where
         let service = self.service.clone();
         let (connection, peer, user) = (self.number, self.peer, self.user.clone());
         move |what| {
+            let user = user.clone();
             (service.0.report)(Event {
-                connection,
                 peer,
-                user: user.clone(),
-                what,
+                user,
+                ..Event::new(connection, what)
             });
         }
+    }
+}
+
+/// How a session ended, in words: that clients say so when they are done is the rule.
+fn ending(lost: &Lost) -> String {
+    match lost.protocol {
+        Error::Disconnected { reason, .. } if reason == DisconnectReason::ByApplication as u32 => {
+            "by the client".to_owned()
+        }
+        _ => lost.to_string(),
     }
 }
 
@@ -319,7 +336,11 @@ async fn serve_channel(
     tell(What::SftpEnded {
         read: end.bytes_read,
         written: end.bytes_written,
-        error: end.error.map(|error| error.to_string()),
+        // How the connection ended is told of the connection.
+        error: end
+            .error
+            .filter(|error| *error != Error::Closed)
+            .map(|error| error.to_string()),
     });
 }
 

@@ -21,7 +21,6 @@ pub struct Stdio {
     input: Input,
     output: Output,
     peer: Option<SocketAddr>,
-    log: StandardError,
 }
 
 /// Whether standard error is free for a log.
@@ -55,7 +54,7 @@ impl Stdio {
     /// # Errors
     /// The system's; also when one of the two is closed.
     pub fn open() -> io::Result<Self> {
-        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let (stdin, stdout) = (io::stdin(), io::stdout());
         let input = match Kind::of(stdin.as_fd())? {
             // A description of our own where that can be had, because to be non-blocking is a
             // property that everyone shares who has this end of the pipe.
@@ -86,18 +85,10 @@ impl Stdio {
             Input::Tcp(stream) => stream.peer_addr().ok(),
             _ => None,
         };
-        let from = !matches!(input, Input::Blocking(_)) && is_same(stdin.as_fd(), stderr.as_fd());
-        let to = !matches!(output, Output::Blocking(_)) && is_same(stdout.as_fd(), stderr.as_fd());
-        let log = if from || to {
-            StandardError::Connection
-        } else {
-            StandardError::Free
-        };
         Ok(Self {
             input,
             output,
             peer,
-            log,
         })
     }
 
@@ -105,10 +96,20 @@ impl Stdio {
     pub const fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
+}
 
-    /// Whether standard error can be written to.
-    pub const fn standard_error(&self) -> StandardError {
-        self.log
+impl StandardError {
+    /// What it is in this process.
+    pub fn of_process() -> Self {
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let shared = |other: BorrowedFd<'_>| {
+            let is_stream = !matches!(Kind::of(other), Ok(Kind::Other) | Err(_));
+            is_stream && is_same(other, stderr.as_fd())
+        };
+        if shared(stdin.as_fd()) || shared(stdout.as_fd()) {
+            return Self::Connection;
+        }
+        Self::Free
     }
 }
 
