@@ -120,8 +120,6 @@ pub enum PeerMisbehaved {
     UnknownChannel,
     /// A message on a channel whose opening is not decided.
     ChannelNotOpen,
-    /// Data or EOF behind EOF or CLOSE (RFC 4254 §5.3).
-    DataAfterEof,
     /// A reply to a request that was not made (RFC 4254 §4, §5.4).
     UnsolicitedReply,
     /// More requests than are held unanswered.
@@ -281,7 +279,6 @@ impl fmt::Display for PeerMisbehaved {
             Self::UselessChannel => "a channel with a maximum packet size of 0",
             Self::UnknownChannel => "a message for a channel that is not open",
             Self::ChannelNotOpen => "a message on a channel that is not open yet",
-            Self::DataAfterEof => "channel data after end of file",
             Self::UnsolicitedReply => "a reply that nobody asked for",
             Self::TooManyRequests => "more requests than are held unanswered",
             Self::BadSftpLength => "an SFTP message of a length that cannot be",

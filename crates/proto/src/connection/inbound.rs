@@ -227,14 +227,13 @@ impl<R: Role> Mux<R> {
         events: &mut Events<R>,
     ) -> Result<(), Error> {
         let (id, channel) = self.channels.confirmed(recipient)?;
-        if channel.peer_finished {
-            // RFC 4254 §5.3: EOF says that no more will be sent.
-            return Err(PeerMisbehaved::DataAfterEof.into());
-        }
         let arrived = channel.credit.spend(length)?;
         // Once the application has closed the channel, nobody reads; what the peer had under way is
-        // no misbehaviour.
-        let stream = stream.filter(|_| channel.state == State::Open && length > 0);
+        // no misbehaviour. Nor does anyone read behind EOF, which says that no more will be sent
+        // (RFC 4254 §5.3): clients in Go that close while a request of theirs is under way send it
+        // all the same, and sshd drops it. No credit is given for it.
+        let read = channel.state == State::Open && !channel.peer_finished && length > 0;
+        let stream = stream.filter(|_| read);
         match stream {
             Some(Stream::Data) => {
                 channel.inbox.push(payload.into_tail(length));
@@ -262,7 +261,8 @@ impl<R: Role> Mux<R> {
         let Eof { recipient } = payload.read()?;
         let (id, channel) = self.channels.confirmed(recipient)?;
         if std::mem::replace(&mut channel.peer_finished, true) {
-            return Err(PeerMisbehaved::DataAfterEof.into());
+            // It is no news the second time.
+            return Ok(());
         }
         if channel.state == State::Open && channel.inbox.tells() {
             events.push_back(ChannelEvent::Readable(id));

@@ -375,8 +375,9 @@ fn eof_follows_the_data_needs_no_window_and_leaves_the_other_direction_open() {
     assert!(!client.mux.at_eof(id));
 }
 
+/// Clients in Go close their channel while requests of theirs are under way; sshd, too, drops what comes then.
 #[test]
-fn nothing_but_adjustments_may_follow_the_peers_eof() {
+fn what_follows_the_peers_eof_costs_window_and_is_dropped() {
     let mut client = End::<Client>::new();
     let id = client.session(3, 100);
     client.gets(&data(0, b"last")).unwrap();
@@ -388,16 +389,22 @@ fn nothing_but_adjustments_may_follow_the_peers_eof() {
         recipient: 0,
         bytes: 5,
     });
-    client.fails(&data(0, b""), PeerMisbehaved::DataAfterEof);
-    client.fails(
-        &ExtendedData {
+    client.says();
+    for _ in 0..3 {
+        client.gets_quietly(&data(0, &[7; MAX_PACKET as usize]));
+        client.gets_quietly(&ExtendedData {
             recipient: 0,
             kind: 1,
             data: b"x",
-        },
-        PeerMisbehaved::DataAfterEof,
-    );
-    client.fails(&Eof { recipient: 0 }, PeerMisbehaved::DataAfterEof);
+        });
+        client.gets_quietly(&Eof { recipient: 0 });
+    }
+    assert_eq!(client.mux.read(id), None);
+    assert!(client.mux.at_eof(id));
+    // Nothing is given back any more: a window's worth may come, and no more.
+    assert_eq!(client.says(), Vec::<Vec<u8>>::new());
+    let more = data(0, &[7; MAX_PACKET as usize]);
+    client.fails(&more, PeerMisbehaved::WindowExceeded);
     let status = 3u32.to_be_bytes();
     let request = Request {
         recipient: 0,
