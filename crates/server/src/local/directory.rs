@@ -1,4 +1,5 @@
-//! An open directory (draft-ietf-secsh-filexfer-02 §6.7).
+//! An open directory (draft-ietf-secsh-filexfer-02 §6.7): its entries, each with what is known of it.
+//! Not how it was found.
 
 use super::attributes::{self, Target};
 use super::names::Owners;
@@ -10,7 +11,7 @@ use rustix::fs::{self, AtFlags, Dir, Stat};
 use rustix::io::{self, Errno};
 use sansftp_proto::sftp::extensions::StatVfs;
 use sansftp_proto::sftp::{Attrs, Entry};
-use sansftp_tokio::sftp::server::{Directory, Outcome};
+use sansftp_tokio::sftp::server::{Directory, Outcome, longname};
 use std::sync::Arc;
 
 /// An open directory.
@@ -62,10 +63,11 @@ impl LocalDirectory {
                 Err(Errno::NOENT) => continue,
                 // What only its owner may look at has a name all the same.
                 Err(_) => {
+                    let attrs = Attrs::default();
                     return Ok(Some(Entry {
                         filename: name.to_vec().into(),
-                        longname: name.to_vec().into(),
-                        attrs: Attrs::default(),
+                        longname: longname(name, &attrs, None, b"", b""),
+                        attrs,
                     }));
                 }
                 Ok(stat) => stat,

@@ -1,4 +1,5 @@
-//! An open regular file (draft-ietf-secsh-filexfer-02 §6.4, §6.8, §6.9).
+//! An open regular file (draft-ietf-secsh-filexfer-02 §6.4, §6.8, §6.9). Not how it was found and
+//! opened, and nothing that is not a regular file.
 
 use super::attributes::{self, Target};
 use super::root::{Reach, identity};

@@ -13,6 +13,7 @@ mod directory;
 mod file;
 mod names;
 mod path;
+mod rename;
 mod root;
 mod status;
 
@@ -23,10 +24,10 @@ use file::LocalFile;
 use names::Owners;
 use nix::unistd::{Uid, User};
 use path::ClientPath;
-use root::{Place, Reach, Root};
+use root::{Reach, Root};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
-use rustix::io::{self, Errno};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
 use sansftp_proto::sftp::extensions::{OwnerNames, StatVfs};
 use sansftp_proto::sftp::{Attrs, Extension, Extensions, OpenFlags, Status, StatusCode};
 use sansftp_tokio::sftp::server::{Directory, File, FileSystem, Outcome};
@@ -359,7 +360,7 @@ impl FileSystem for LocalFs {
         guard(self.read_only)?;
         let (from, to) = (self.path(from)?, self.path(to)?);
         let (from, to) = (self.root.place(&from)?, self.root.place(&to)?);
-        rename_new(&from, &to).map_err(status::of)
+        rename::to_new_name(&from, &to).map_err(status::of)
     }
 
     fn read_link(&self, path: &[u8]) -> Outcome<Bytes> {
@@ -388,19 +389,14 @@ impl FileSystem for LocalFs {
         guard(self.read_only)?;
         let (from, to) = (self.path(from)?, self.path(to)?);
         let (from, to) = (self.root.place(&from)?, self.root.place(&to)?);
-        refuse_file_as_directory(&from, &to)
-            .and_then(|()| rename_over(&from, &to))
-            .map_err(status::of)
+        rename::over(&from, &to).map_err(status::of)
     }
 
     fn hard_link(&self, existing: &[u8], link: &[u8]) -> Outcome<()> {
         guard(self.read_only)?;
         let (existing, link) = (self.path(existing)?, self.path(link)?);
         let (existing, link) = (self.root.place(&existing)?, self.root.place(&link)?);
-        refuse_file_as_directory(&existing, &existing)
-            .and_then(|()| link.refuse_directory_name())
-            .and_then(|()| link_file(&existing, &link))
-            .map_err(status::of)
+        rename::link(&existing, &link).map_err(status::of)
     }
 
     fn set_lstat(&self, path: &[u8], attrs: &Attrs) -> Outcome<()> {
@@ -486,66 +482,4 @@ fn open_flags(flags: OpenFlags) -> OFlags {
         access | OFlags::NONBLOCK | OFlags::NOCTTY,
         |flags, (_, flag)| flags | flag,
     )
-}
-
-/// Renames where nothing is of the new name, in one step if the file system can.
-fn rename_new(from: &Place<'_>, to: &Place<'_>) -> io::Result<()> {
-    refuse_file_as_directory(from, to)?;
-    let renamed = fs::renameat_with(
-        &from.parent,
-        from.name.bytes,
-        &to.parent,
-        to.name.bytes,
-        RenameFlags::NOREPLACE,
-    );
-    match renamed {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => rename_in_steps(from, to),
-        other => other,
-    }
-}
-
-/// The same on a file system that cannot: a link fails where the name is taken. What cannot be linked,
-/// such as a directory, is renamed if the name is free, which can change meanwhile.
-fn rename_in_steps(from: &Place<'_>, to: &Place<'_>) -> io::Result<()> {
-    let stat = from.stat()?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        match link_file(from, to) {
-            Ok(()) => {
-                return fs::unlinkat(&from.parent, from.name.bytes, AtFlags::empty()).inspect_err(
-                    |_| {
-                        // The first failure is what counts.
-                        let _ = fs::unlinkat(&to.parent, to.name.bytes, AtFlags::empty());
-                    },
-                );
-            }
-            Err(Errno::EXIST) => return Err(Errno::EXIST),
-            Err(_) => {}
-        }
-    }
-    match to.stat() {
-        Err(Errno::NOENT) => rename_over(from, to),
-        Ok(_) => Err(Errno::EXIST),
-        Err(errno) => Err(errno),
-    }
-}
-
-fn rename_over(from: &Place<'_>, to: &Place<'_>) -> io::Result<()> {
-    let (old, new) = (from.name.bytes, to.name.bytes);
-    fs::renameat(&from.parent, old, &to.parent, new)
-}
-
-fn link_file(existing: &Place<'_>, link: &Place<'_>) -> io::Result<()> {
-    let (old, new) = (existing.name.bytes, link.name.bytes);
-    fs::linkat(&existing.parent, old, &link.parent, new, AtFlags::empty())
-}
-
-/// A `/` behind either name says that a directory is moved.
-fn refuse_file_as_directory(from: &Place<'_>, to: &Place<'_>) -> io::Result<()> {
-    if !from.name.directory && !to.name.directory {
-        return Ok(());
-    }
-    match FileType::from_raw_mode(from.stat()?.st_mode) {
-        FileType::Directory => Ok(()),
-        _ => Err(Errno::NOTDIR),
-    }
 }

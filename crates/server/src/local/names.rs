@@ -10,14 +10,13 @@ use sansftp_proto::sftp::Attrs;
 use sansftp_proto::sftp::extensions::OwnerNames;
 use sansftp_tokio::sftp::server::longname;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Names that are remembered of users, and of groups; what is beyond is shown as a number. More than
+/// Names that are remembered of users, and of groups; what is beyond is looked up each time. More than
 /// the files beneath one directory have owners, and no client can make it grow without end.
 const REMEMBERED: usize = 4096;
 
-/// Names of users and groups, each looked up once: the system may ask a directory service.
+/// Names of users and groups, each looked up once: that may take a question to a directory service.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     users: Mutex<Names>,
@@ -64,10 +63,8 @@ impl Owners {
     /// Answers `users-groups-by-id@openssh.com`. Where only a directory is served, the names are
     /// known of those whose files were listed: the accounts of the whole system are not its business.
     pub(super) fn names(&self, users: &[u32], groups: &[u32], reach: Reach) -> OwnerNames {
-        let listed = |names: &Mutex<Names>, id: &u32| {
-            let names = names.lock().unwrap_or_else(PoisonError::into_inner);
-            names.get(id).cloned().unwrap_or_default()
-        };
+        let listed =
+            |names: &Mutex<Names>, id: &u32| locked(names).get(id).cloned().unwrap_or_default();
         match reach {
             Reach::Whole => OwnerNames {
                 users: users.iter().map(|&uid| self.user(uid)).collect(),
@@ -81,14 +78,22 @@ impl Owners {
     }
 }
 
+/// Nothing is held while the system is asked: a directory service may take its time.
 fn remembered(names: &Mutex<Names>, id: u32, look_up: impl FnOnce() -> Option<String>) -> Bytes {
-    let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-    let full = names.len() >= REMEMBERED;
-    match names.entry(id) {
-        Entry::Occupied(known) => known.get().clone(),
-        Entry::Vacant(_) if full => Bytes::new(),
-        Entry::Vacant(unknown) => unknown.insert(look_up().unwrap_or_default().into()).clone(),
+    if let Some(known) = locked(names).get(&id) {
+        return known.clone();
     }
+    let name = Bytes::from(look_up().unwrap_or_default());
+    let mut names = locked(names);
+    if names.len() < REMEMBERED {
+        names.insert(id, name.clone());
+    }
+    name
+}
+
+/// A map is whole whatever happened to who held it.
+fn locked(names: &Mutex<Names>) -> MutexGuard<'_, Names> {
+    names.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl Root {
     /// # Errors
     /// `NOENT` for what lies beneath the root no more.
     pub(super) fn path_of(&self, located: BorrowedFd<'_>) -> io::Result<ClientPath> {
-        let identity = identity(&fs::fstat(located)?);
+        let sought = identity(&fs::fstat(located)?);
         for _ in 0..MOVED {
             let (root, path) = (self.shown(self.directory.as_fd())?, self.shown(located)?);
             let Some(path) = beneath(&root, &path) else {
@@ -139,7 +139,7 @@ impl Root {
             let Ok(found) = self.locate_link(path.beneath()) else {
                 continue;
             };
-            if super::root::identity(&fs::fstat(&found)?) == identity {
+            if identity(&fs::fstat(&found)?) == sought {
                 return Ok(path);
             }
         }
@@ -223,5 +223,32 @@ mod tests {
         assert_eq!(beneath(b"/srv/user1", b"/srv/user1/x"), Some(&b"/x"[..]));
         assert_eq!(beneath(b"/", b"/x"), Some(&b"/x"[..]));
         assert_eq!(beneath(b"/", b"(unreachable)/x"), None);
+    }
+
+    #[test]
+    fn a_path_is_told_only_if_it_leads_to_the_file() {
+        let around = tempfile::tempdir().unwrap();
+        let path = |name: &str| around.path().join(name);
+        std::fs::create_dir_all(path("root/dir")).unwrap();
+        std::fs::write(path("root/dir/file"), "").unwrap();
+        let root = Root::open(&path("root"), Reach::Beneath).unwrap();
+        let file = root.locate(b"dir/file").unwrap();
+        let told = || {
+            let path = root.path_of(file.as_fd())?;
+            Ok(String::from_utf8(path.as_bytes().to_vec()).unwrap())
+        };
+        assert_eq!(told(), Ok("/dir/file".to_owned()));
+        std::fs::rename(path("root/dir"), path("root/moved")).unwrap();
+        assert_eq!(told(), Ok("/moved/file".to_owned()));
+        std::fs::rename(path("root"), path("root moved")).unwrap();
+        assert_eq!(told(), Ok("/moved/file".to_owned()));
+        std::fs::rename(path("root moved/moved"), path("outside")).unwrap();
+        assert_eq!(told(), Err(Errno::NOENT));
+        std::fs::rename(path("outside"), path("root moved/back")).unwrap();
+        assert_eq!(told(), Ok("/back/file".to_owned()));
+        // The system shows "/back/file (deleted)", which is another file.
+        std::fs::remove_file(path("root moved/back/file")).unwrap();
+        std::fs::write(path("root moved/back/file (deleted)"), "").unwrap();
+        assert_eq!(told(), Err(Errno::NOENT));
     }
 }

@@ -7,25 +7,38 @@ use sansftp_proto::sftp::{OpenFlags, StatusCode};
 use sansftp_tokio::sftp::server::FileSystem;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 const RESOLUTIONS: usize = 20_000;
 
-/// Exchanges two names as fast as it can until it is dropped.
+/// Exchanges two names as fast as it can while `resolve` runs, and says how often it did.
 fn while_swapping<T>(a: &Path, b: &Path, resolve: impl FnOnce() -> T) -> (T, usize) {
-    let (stop, swaps) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let swapper = scope.spawn(|| {
+            let mut swaps = 0;
             while !stop.load(Ordering::Relaxed) {
                 renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).unwrap();
-                swaps.fetch_add(1, Ordering::Relaxed);
+                swaps += 1;
             }
+            swaps
         });
-        let result = resolve();
-        stop.store(true, Ordering::Relaxed);
-        (result, swaps.load(Ordering::Relaxed))
+        let result = {
+            let _stop = StopAtEnd(&stop);
+            resolve()
+        };
+        (result, swapper.join().unwrap())
     })
+}
+
+/// Stops the other thread also where an assertion fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -105,10 +118,16 @@ fn a_directory_that_moves_outside_does_not_take_its_parent_along() {
         "x/y/z/../../secret",
         "x/y/z/../../dir/secret",
     ];
+    // So long a way that the directory is sure to move meanwhile.
+    let long = format!("x/y{}/../secret", "/z/..".repeat(500));
     let ((inside, refused), swaps) = while_swapping(&a, &b, || {
         let (mut inside, mut refused) = (0, 0);
         for round in 0..RESOLUTIONS {
-            match read_all(&fs, paths[round % paths.len()].as_bytes()) {
+            let path = match round % 50 {
+                0 => &*long,
+                _ => paths[round % paths.len()],
+            };
+            match read_all(&fs, path.as_bytes()) {
                 Ok(contents) => {
                     assert_ne!(contents, SECRET.as_bytes());
                     inside += 1;
