@@ -6,3 +6,4 @@ mod channels;
 mod flow;
 mod gate;
 mod peer;
+mod sftp;
