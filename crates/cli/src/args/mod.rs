@@ -177,7 +177,8 @@ pub(crate) struct TargetArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// Print one JSON object a line on standard output: outcomes, and last a summary.
+    /// Print one JSON object a line on standard output: outcomes and last a summary, or the events
+    /// of a server.
     #[arg(long)]
     pub(crate) json: bool,
     /// Print errors only.

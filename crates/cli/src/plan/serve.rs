@@ -248,7 +248,11 @@ fn who(args: &ServeArgs, environment: &Environment) -> Result<Who> {
         (Some(file), _) => Password::File(file.clone()),
         (None, Some(_)) => Password::None,
         (None, None) if args.output.json || args.output.quiet => {
-            let flag = if args.output.json { "--json" } else { "--quiet" };
+            let flag = if args.output.json {
+                "--json"
+            } else {
+                "--quiet"
+            };
             return Err(
                 Error::configuration(format!("with {flag} no password is made and shown"))
                     .with_hint(

@@ -192,17 +192,18 @@ fn it_is_the_subsystem_of_sshd() {
     };
     let sshd = subsystem("-e");
     sshd.write("in/large", vec![7; 4 << 20]);
-    let told = sftp(
-        &sshd,
-        "cd in\nget large\nput large copy\nrename copy copied\nls -l\n",
-    );
+    let home = sshd.home().display();
+    let batch = format!("cd {home}/in\nget large\nput large copy\nrename copy copied\nls -l\n");
+    let told = sftp(&sshd, &batch);
     assert_eq!(told.code, Some(0), "{told:?}");
     assert_eq!(place.read("large"), vec![7; 4 << 20]);
     assert_eq!(names(&sshd.home().join("in")), ["copied", "large"]);
     drop(sshd);
     let sshd = subsystem("-R");
     sshd.write("a", "alpha");
-    assert_eq!(sftp(&sshd, "get a\n").code, Some(0));
-    assert_eq!(sftp(&sshd, "put large\n").code, Some(1));
+    let home = sshd.home().display();
+    assert_eq!(sftp(&sshd, &format!("get {home}/a\n")).code, Some(0));
+    let told = sftp(&sshd, &format!("put large {home}/large\n"));
+    assert_eq!(told.code, Some(1), "{told:?}");
     assert!(!sshd.home().join("large").exists());
 }

@@ -3,6 +3,38 @@
 //!
 //! Not the protocol, and no policy: who is let in and what is served is given to it. It answers the
 //! `sftp` subsystem alone; commands, shells, terminals and forwarding are refused.
+//!
+//! ```no_run
+//! # async fn f(stop: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
+//! use sansftp_server::service::{Limits, Service};
+//! use sansftp_server::users::{Sources, User, Users};
+//! use sansftp_server::{algorithms, default_provider, host_keys::HostKeys, local::LocalFs};
+//! use std::{path::Path, sync::Arc};
+//!
+//! let provider = default_provider();
+//! let keys = HostKeys::load_or_make(Path::new("keys"), &provider)?;
+//! let config = algorithms::Selection::default().configure(provider, &keys)?;
+//! let mut edi = User::default();
+//! edi.authorized_keys = Some("edi.keys".into());
+//! let users = Users::load(Sources { users: vec![("edi".into(), edi)], ..Sources::default() })?;
+//! let files = Arc::new(LocalFs::new(Path::new("inbox"))?);
+//!
+//! let service = Service::new(
+//!     config,
+//!     &Limits::default(),
+//!     move |peer| users.authenticate(peer),
+//!     move |_identity| files.clone(),
+//!     |event| println!("{event:?}"),
+//! );
+//! let mut bound = service.bind("127.0.0.1:2022".parse()?).await?;
+//! tokio::select! {
+//!     never = bound.run() => match never {},
+//!     () = stop => {}
+//! }
+//! drop(bound);
+//! service.shut_down(std::time::Duration::from_secs(10)).await;
+//! # Ok(()) }
+//! ```
 
 mod event;
 mod limits;
@@ -47,12 +79,15 @@ struct Inner<A: Authenticate> {
     options: Options,
     gate: Gate,
     authenticate: Box<dyn Fn(Option<IpAddr>) -> A + Send + Sync>,
-    files: Box<dyn Fn(&A::Identity) -> Arc<dyn FileSystem> + Send + Sync>,
+    files: FilesOf<A::Identity>,
     report: Box<dyn Fn(Event) + Send + Sync>,
     connections: AtomicU64,
     /// Whether new connections may still authenticate.
     open: watch::Sender<Open>,
 }
+
+/// What is served to whom.
+type FilesOf<I> = Box<dyn Fn(&I) -> Arc<dyn FileSystem> + Send + Sync>;
 
 /// Whether anyone is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
