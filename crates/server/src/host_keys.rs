@@ -54,6 +54,7 @@ impl HostKeys {
     /// [`HostKeyError`]: what cannot be made or used, and what to do about it.
     pub fn load_or_make(dir: &Path, provider: &CryptoProvider) -> Result<Self, HostKeyError> {
         make_directory(dir).map_err(|error| HostKeyError::io(dir, Problem::Directory, error))?;
+        check_directory(dir)?;
         let mut keys = vec![load_or_make_ed25519(dir, provider)?];
         for name in OTHERS {
             let path = dir.join(name);
@@ -128,7 +129,7 @@ impl HostKeys {
             .iter()
             .map(|it| known_hosts_line(&host, it.public_key()))
             .collect();
-        Some(lines.join("\n").trim_end().to_owned())
+        Some(lines.join("\n"))
     }
 }
 
@@ -245,13 +246,39 @@ fn check_permissions(path: &Path, file: &File) -> Result<(), HostKeyError> {
     let metadata = file
         .metadata()
         .map_err(|error| HostKeyError::io(path, Problem::Read, error))?;
-    // A group may read what belongs to another account: that may be how we can.
-    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    let owner = metadata.uid();
+    let ours = owner == rustix::process::geteuid().as_raw();
+    if !ours && owner != 0 {
+        return Err(HostKeyError::new(path, Problem::Owner { owner }));
+    }
+    // A group may read what belongs to root: that may be how we can.
     let forbidden = if ours { 0o077 } else { 0o007 };
     if metadata.is_file() && metadata.mode() & forbidden != 0 {
         let mode = metadata.mode() & 0o7777;
         return Err(HostKeyError::new(path, Problem::Exposed { mode }));
     }
+    Ok(())
+}
+
+/// Whoever can write to it can put another key in the place of ours.
+#[cfg(unix)]
+fn check_directory(dir: &Path) -> Result<(), HostKeyError> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata =
+        std::fs::metadata(dir).map_err(|error| HostKeyError::io(dir, Problem::Directory, error))?;
+    if metadata.mode() & 0o022 != 0 {
+        let mode = metadata.mode() & 0o7777;
+        return Err(HostKeyError::new(dir, Problem::Writable { mode }));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the same signature as where there are modes"
+)]
+fn check_directory(_: &Path) -> Result<(), HostKeyError> {
     Ok(())
 }
 
@@ -302,7 +329,18 @@ enum Problem {
     Directory,
     Read,
     Write,
-    Exposed { mode: u32 },
+    #[cfg(unix)]
+    Exposed {
+        mode: u32,
+    },
+    #[cfg(unix)]
+    Owner {
+        owner: u32,
+    },
+    #[cfg(unix)]
+    Writable {
+        mode: u32,
+    },
     Key(KeyError),
     Crypto(CryptoError),
 }
@@ -335,6 +373,11 @@ impl HostKeyError {
                 "give a directory for host keys that this account may write to"
             }
             Problem::Read => "check its name and permissions",
+            #[cfg(unix)]
+            Problem::Owner { .. } => "make another, or make it this account's (chown)",
+            #[cfg(unix)]
+            Problem::Writable { .. } => "make it writable by its owner alone (chmod go-w)",
+            #[cfg(unix)]
             Problem::Exposed { .. } => "make it readable by its owner alone (chmod 600)",
             Problem::Key(KeyError::PassphraseMissing(_)) => {
                 "a host key has no passphrase: 'ssh-keygen -p -N \"\" -f KEY' removes it"
@@ -357,6 +400,17 @@ impl fmt::Display for HostKeyError {
             Problem::Directory => write!(f, "directory of host keys {path} cannot be made")?,
             Problem::Read => write!(f, "host key {path} cannot be read")?,
             Problem::Write => write!(f, "host key {path} cannot be written")?,
+            #[cfg(unix)]
+            Problem::Owner { owner } => write!(
+                f,
+                "host key {path} belongs to user {owner}, who is neither root nor this account"
+            )?,
+            #[cfg(unix)]
+            Problem::Writable { mode } => write!(
+                f,
+                "directory of host keys {path} can be written by others (mode {mode:04o})"
+            )?,
+            #[cfg(unix)]
             Problem::Exposed { mode } => {
                 write!(f, "host key {path} can be read by others (mode {mode:04o})")?;
             }
@@ -444,6 +498,9 @@ mod tests {
         }
         fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
         HostKeys::load_or_make(dir.path(), &provider).unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o770)).unwrap();
+        let error = HostKeys::load_or_make(dir.path(), &provider).unwrap_err();
+        assert!(error.to_string().contains("chmod go-w"), "{error}");
     }
 
     #[test]

@@ -125,7 +125,10 @@ fn user(text: &str, entry: Spanned<Entry>, beside: &Path) -> Result<User, FileEr
         }
     };
     let methods = methods(text, &entry.methods)?;
-    if methods.contains(&Method::Password) && password.is_none() {
+    // Behind a key a dialogue can do without; in front of all it begins with the password.
+    let asks = methods.contains(&Method::Password)
+        || methods.first() == Some(&Method::KeyboardInteractive);
+    if asks && password.is_none() {
         return Err(FileError::new(text, at, Mistake::NoPassword));
     }
     Ok(User {
@@ -309,6 +312,11 @@ mod tests {
                 "[alice]\nexpires = '2027-01-01T00:00:00'\n",
                 2,
                 "expires is no moment",
+            ),
+            (
+                "[a]\nmethods = ['keyboard-interactive', 'publickey']\n",
+                1,
+                "methods ask for a password",
             ),
             ("[alice]\n[\"\"]\n", 2, "a user's name"),
             ("[\"a\\u0007\"]\n", 1, "a user's name"),

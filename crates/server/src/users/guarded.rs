@@ -37,6 +37,14 @@ impl Stamp {
         std::fs::metadata(path).map(|it| Self::new(&it))
     }
 
+    /// Whether everybody on this machine can read it.
+    pub(super) const fn is_public(&self) -> bool {
+        #[cfg(unix)]
+        return self.inode.4 & 0o004 != 0;
+        #[cfg(not(unix))]
+        return false;
+    }
+
     fn new(metadata: &Metadata) -> Self {
         #[cfg(unix)]
         use std::os::unix::fs::MetadataExt as _;

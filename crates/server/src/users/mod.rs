@@ -373,7 +373,11 @@ impl Known {
 }
 
 fn read_file(path: &Path, permissions: Permissions) -> Result<Table, UsersError> {
-    let (content, _) = guarded::read(path, permissions).map_err(UsersError::Unusable)?;
+    let (content, stamp) = guarded::read(path, permissions).map_err(UsersError::Unusable)?;
+    if stamp.is_public() && permissions == Permissions::Strict {
+        let path = path.display();
+        tracing::warn!("{path}: everybody here can read its hashes; chmod o-r");
+    }
     let mistaken = |error| UsersError::Mistaken(path.to_owned(), error);
     let text = std::str::from_utf8(&content)
         .map_err(|error| mistaken(FileError::not_text(&content, error.valid_up_to())))?;
