@@ -61,13 +61,15 @@ async fn listen(
         code = signals.next() => code,
     };
     let Running { bound, service, .. } = running;
-    log.say("stopping", &match service.sessions() {
-        0 => "stopping".to_owned(),
-        sessions => format!(
-            "stopping: nobody is let in any more; waiting for {sessions} sessions, {} s at most",
-            site.bounds.stop.as_secs()
-        ),
-    });
+    let sessions = service.sessions();
+    let words = if sessions == 0 {
+        "stopping".to_owned()
+    } else {
+        let plural = if sessions == 1 { "" } else { "s" };
+        let most = site.bounds.stop.as_secs_f32();
+        format!("stopping: waiting for {sessions} session{plural} to end, {most} s at most")
+    };
+    log.say("stopping", &words);
     // The port is free again, whatever runs on.
     drop(bound);
     tokio::select! {
