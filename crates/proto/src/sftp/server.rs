@@ -442,6 +442,11 @@ impl Server {
         self.unanswered
     }
 
+    /// Bytes of answers that were not taken.
+    pub const fn unsent(&self) -> usize {
+        self.output.len()
+    }
+
     /// Whether everything that came whole was answered, and every answer taken.
     pub fn is_idle(&mut self) -> bool {
         self.unanswered == 0 && self.output.len() == 0 && !self.input.has_message()

@@ -23,6 +23,12 @@ use tokio::runtime::Handle as Runtime;
 const WORKERS: usize = 4;
 /// How long a session may keep a thread while others wait for one.
 const TURN: Duration = Duration::from_millis(50);
+/// Bytes of answers that wait to be taken before nothing further begins: enough to keep a channel
+/// full, little enough that what was read from a file is still in the processor's cache when it is
+/// sent. With half of it taken, it goes on, so that each thread that is asked for has some to do.
+const AHEAD: usize = 1024 * 1024;
+
+const HALF: usize = AHEAD / 2;
 
 /// The session as its channel sees it. Dropped, it is [aborted](Self::abort).
 #[derive(Debug)]
@@ -51,6 +57,7 @@ impl Engine {
                 schedule: Schedule::default(),
                 workers: 0,
                 busy: 0,
+                pace: Pace::Going,
                 input: Input::Open,
                 stage: Stage::Serving,
                 waker: None,
@@ -157,10 +164,18 @@ struct State {
     workers: usize,
     /// Those of them that are at a file.
     busy: usize,
+    pace: Pace,
     input: Input,
     stage: Stage,
     waker: Option<Waker>,
     told: Told,
+}
+
+/// Whether requests may begin, or wait for answers to be taken.
+#[derive(Debug, PartialEq, Eq)]
+enum Pace {
+    Going,
+    Waiting,
 }
 
 /// Whether more can come from the client.
@@ -258,7 +273,7 @@ impl Inner {
     fn work(self: &Arc<Self>) {
         let began = Instant::now();
         let mut state = self.lock();
-        while let Some((lane, task)) = state.schedule.take() {
+        while let Some((lane, task)) = state.next_task() {
             state.busy += 1;
             drop(state);
             let answer = self.perform(task);
@@ -327,6 +342,11 @@ impl State {
     fn go_on(&mut self, options: &Options) -> Todo {
         self.hand_out(options);
         self.end_if_done();
+        match self.machine.unsent() {
+            ..=HALF => self.pace = Pace::Going,
+            AHEAD.. => self.pace = Pace::Waiting,
+            _ => {}
+        }
         let over = matches!(self.stage, Stage::Ending(_));
         let remains = self.remains();
         let workers = self.missing_workers();
@@ -336,6 +356,13 @@ impl State {
             over,
             remains,
             waker: None,
+        }
+    }
+
+    fn next_task(&mut self) -> Option<(Lane, Task)> {
+        match self.pace {
+            Pace::Going => self.schedule.take(),
+            Pace::Waiting => None,
         }
     }
 
@@ -434,6 +461,9 @@ impl State {
 
     /// How many more threads would have something to do.
     fn missing_workers(&self) -> usize {
+        if self.pace == Pace::Waiting {
+            return 0;
+        }
         let idle = self.workers - self.busy;
         let missing = self.schedule.ready().saturating_sub(idle);
         missing.min(WORKERS.saturating_sub(self.workers))

@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use sansftp_proto::error::Error;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,6 +18,8 @@ use tokio::runtime::Handle as Runtime;
 const READ_BLOCK: usize = 256 * 1024;
 /// Below this much room a new block is begun.
 const READ_LEAST: usize = 64 * 1024;
+/// Blocks that are remembered, to be used again once what came in them was written.
+const BLOCKS: usize = 16;
 /// What is handed to one write.
 const WRITE_MOST: usize = 256 * 1024;
 /// Pieces that are handed to one write.
@@ -37,6 +40,7 @@ pub async fn serve<Io: AsyncRead + AsyncWrite>(
         io: pin!(io),
         engine,
         input: BytesMut::new(),
+        blocks: VecDeque::new(),
         output: VecDeque::new(),
         reading: Reading::Open,
         writing: Writing::Flushed,
@@ -48,6 +52,8 @@ struct Pump<'a, Io> {
     io: Pin<&'a mut Io>,
     engine: Arc<Engine>,
     input: BytesMut,
+    /// Those before it, the oldest first. Fresh memory costs more than what is read into it.
+    blocks: VecDeque<BytesMut>,
     /// Bytes that the stream has not taken.
     output: VecDeque<Bytes>,
     reading: Reading,
@@ -162,8 +168,8 @@ impl<Io: AsyncRead + AsyncWrite> Pump<'_, Io> {
         if self.reading == Reading::Ended || !self.engine.wants_data() {
             return Poll::Ready(Ok(false));
         }
-        if self.input.capacity() - self.input.len() < READ_LEAST {
-            self.input.reserve(READ_BLOCK);
+        if self.input.capacity() < READ_LEAST {
+            self.next_block();
         }
         let read = ready!(pin!(self.io.read_buf(&mut self.input)).poll(cx))?;
         if read == 0 {
@@ -173,6 +179,20 @@ impl<Io: AsyncRead + AsyncWrite> Pump<'_, Io> {
             self.engine.handle_data(self.input.split().freeze());
         }
         Poll::Ready(Ok(true))
+    }
+
+    /// Makes room to read into; nothing is in the block by now.
+    fn next_block(&mut self) {
+        self.blocks.push_back(mem::take(&mut self.input));
+        let free = self
+            .blocks
+            .iter_mut()
+            .position(|it| it.try_reclaim(READ_BLOCK));
+        let block = free.and_then(|at| self.blocks.remove(at));
+        self.input = block.unwrap_or_else(|| BytesMut::with_capacity(READ_BLOCK));
+        if self.blocks.len() > BLOCKS {
+            self.blocks.pop_front();
+        }
     }
 
     fn fail(&mut self) {

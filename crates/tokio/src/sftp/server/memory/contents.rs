@@ -2,7 +2,7 @@
 //! together may take.
 
 use crate::sftp::server::Outcome;
-use bytes::{BufMut, BytesMut};
+use bytes::Bytes;
 use sansftp_proto::sftp::{Data, Status, StatusCode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,16 +76,16 @@ impl Contents {
     pub(super) fn read(&self, offset: u64, len: usize) -> Data {
         let there = self.len.saturating_sub(offset);
         let len = usize::try_from(there).map_or(len, |there| len.min(there));
-        let mut out = BytesMut::with_capacity(len);
+        let mut out = Vec::with_capacity(len);
         while out.len() < len {
             let (number, start) = place(offset + out.len() as u64);
             let end = BLOCK.min(start + len - out.len());
             let block = self.blocks.get(&number).map_or(&[][..], |it| it);
             let written = block.get(start..end.min(block.len())).unwrap_or_default();
-            out.put_slice(written);
-            out.put_bytes(0, end - start - written.len());
+            out.extend_from_slice(written);
+            out.resize(out.len() + (end - start - written.len()), 0);
         }
-        out.freeze().into()
+        Bytes::from(out).into()
     }
 
     /// Writes all of `data`; nothing of nothing makes a file longer.
@@ -173,7 +173,6 @@ const TOO_LARGE: Status = Status::with_text(StatusCode::FAILURE, "no file may be
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     fn contents(most: u64) -> (Contents, Arc<Quota>) {

@@ -16,6 +16,7 @@ use sansftp_proto::sftp::{
 };
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
@@ -235,6 +236,8 @@ fn raw(number: u8, id: u32, fields: &[u8]) -> Vec<u8> {
 #[derive(Debug, Clone)]
 struct Scripted {
     files: MemFs,
+    /// Bytes that were read from all files.
+    read: Arc<AtomicU64>,
     begun: Sender<&'static str>,
     gates: Arc<Mutex<HashMap<Bytes, Receiver<()>>>>,
 }
@@ -244,6 +247,7 @@ impl Scripted {
         let (begun, beginnings) = channel();
         let this = Self {
             files,
+            read: Arc::default(),
             begun,
             gates: Arc::default(),
         };
@@ -320,7 +324,10 @@ impl File for ScriptedFile {
 
     fn read_at(&self, offset: u64, len: usize) -> Outcome<Data> {
         self.script.begin(&self.path, "read");
-        self.file.read_at(offset, len)
+        let data = self.file.read_at(offset, len)?;
+        let read = data.len() as u64;
+        self.script.read.fetch_add(read, Ordering::Relaxed);
+        Ok(data)
     }
 
     fn write_at(&self, offset: u64, data: &Data) -> Outcome<()> {

@@ -121,66 +121,60 @@ fn a_close_waits_for_the_writes_before_it_and_nothing_finds_the_handle_behind_it
     assert_eq!(next(&beginnings), "drop");
 }
 
-/// A client that asks for a whole file at once, as paramiko's prefetch does.
+/// A client that asks for a whole file at once, as paramiko's prefetch does, and reads late.
 #[test]
 fn a_client_that_asks_for_everything_at_once_is_not_read_any_further() {
     const FILE: u64 = 256 << 20;
     const PIECE: u32 = 32 * 1024;
-    const MEMORY: usize = 2 << 20;
-    let fs = MemFs::default();
-    let file = fs.open(b"/f", both(), &Attrs::default()).unwrap();
+    const REQUESTS: u64 = FILE / PIECE as u64;
+    let (fs, _beginnings) = Scripted::new(MemFs::default());
+    let file = fs.files.open(b"/f", both(), &Attrs::default()).unwrap();
     let attrs = Attrs {
         size: Some(FILE),
         ..Attrs::default()
     };
     file.set_stat(&attrs).unwrap();
     let options = Options {
-        memory: MEMORY,
+        memory: 2 << 20,
         ..Options::default()
     };
-    let mut session = Session::of(fs, options);
+    let mut session = Session::of(fs.clone(), options);
     let handle = session.open(b"/f", OpenFlags::READ);
-    let stream: Vec<u8> = (0..FILE / u64::from(PIECE))
-        .flat_map(|number| {
-            let mut fields = 16_u32.to_be_bytes().to_vec();
-            fields.extend(handle.as_bytes());
-            fields.extend((number * u64::from(PIECE)).to_be_bytes());
-            fields.extend(PIECE.to_be_bytes());
-            raw(5, number as u32, &fields)
-        })
-        .collect();
-    let mut stream = Bytes::from(stream);
-    let (mut got, mut most) = (0, 0);
-    let mut waiting = std::collections::VecDeque::<Bytes>::new();
+    let request = |number: u64| {
+        let mut fields = 16_u32.to_be_bytes().to_vec();
+        fields.extend(handle.as_bytes());
+        fields.extend((number * u64::from(PIECE)).to_be_bytes());
+        fields.extend(PIECE.to_be_bytes());
+        raw(5, number as u32, &fields)
+    };
+    let mut stream = Bytes::from_iter((0..REQUESTS).flat_map(request));
+    let give = |stream: &mut Bytes| {
+        while !stream.is_empty() && session.engine.wants_data() {
+            let some = stream.split_to(stream.len().min(1000));
+            session.engine.handle_data(some);
+        }
+    };
+    give(&mut stream);
+    thread::sleep(Duration::from_millis(300));
+    give(&mut stream);
+    let unread = (stream.len() / request(0).len()) as u64;
+    assert!(unread > REQUESTS * 9 / 10, "{unread} requests wait outside");
+    let ahead = fs.read.load(Ordering::Relaxed);
+    let bounds = 512 * 1024..=1024 * 1024 + u64::from(PIECE);
+    assert!(
+        bounds.contains(&ahead),
+        "{ahead} bytes were read for nobody"
+    );
+    let mut got = 0;
     wait(|waker| {
         session.engine.set_waker(waker);
-        loop {
-            while !stream.is_empty() && session.engine.wants_data() {
-                let some = stream.split_to(stream.len().min(64 * 1024));
-                session.engine.handle_data(some);
-            }
-            // As long as nobody reads, there is an end to what is held.
-            let until = Instant::now() + Duration::from_millis(if got == 0 { 300 } else { 0 });
-            while Instant::now() < until {
-                thread::sleep(Duration::from_millis(10));
-            }
-            waiting.extend(std::iter::from_fn(|| session.engine.poll_transmit()));
-            let held: usize = waiting.iter().map(Bytes::len).sum();
-            if held == 0 {
-                break;
-            }
-            if got == 0 {
-                most = most.max(held);
-            }
-            got += held;
-            waiting.clear();
+        while let Some(bytes) = session.engine.poll_transmit() {
+            got += bytes.len() as u64;
+            give(&mut stream);
         }
-        (got as u64 == FILE + FILE / u64::from(PIECE) * 13).then_some(())
+        give(&mut stream);
+        (got == FILE + REQUESTS * 13).then_some(())
     });
-    assert!(
-        most <= 2 * MEMORY && most > MEMORY / 2,
-        "{most} bytes were held"
-    );
     assert_eq!(session.finish().bytes_read, FILE);
 }
 
