@@ -254,8 +254,8 @@ impl Sshd {
         self.guard.as_ref().map(Guard::pid)
     }
 
-    /// Processor time of all sessions that have ended, in seconds: what the listener has waited for, in steps of 10 ms.
-    /// Waits until no session is left.
+    /// Processor time of what the listener has waited for, in seconds, in steps of 10 ms. Waits until it has no child. Of a
+    /// session that the client hung up this is the monitor alone: it does not wait for the process of the user.
     ///
     /// # Panics
     /// Once it was stopped, and if a session does not end within 20 seconds.

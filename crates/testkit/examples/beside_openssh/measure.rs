@@ -6,7 +6,7 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 /// The first argument of the process that measures.
@@ -66,10 +66,15 @@ pub(crate) fn child(command: &[String]) -> io::Result<()> {
         return Err(io::Error::other(format!("{program} ended with {status}")));
     }
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let cpu = seconds(usage.user_time()) + seconds(usage.system_time());
+    let cpu = processor_time(&usage);
     // ru_maxrss counts KiB on Linux.
     println!("{wall:.6} {cpu:.6} {:.1}", usage.max_rss() as f64 / 1024.0);
     Ok(())
+}
+
+/// User and system time together, in seconds.
+pub(crate) fn processor_time(usage: &Usage) -> f64 {
+    seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
 fn seconds(time: TimeVal) -> f64 {

@@ -1,18 +1,23 @@
 //! `sansftp serve` beside Debian's `sshd` with its `sftp-server`: OpenSSH's client gets and puts one large file, in turns,
 //! with one cipher and everything in memory. Measured are the client's wall time, and the processor time of the server.
 //!
-//! That of `sansftp serve` is its process's own. That of sshd is what its listener has waited for: the processes of the
-//! session, and `sftp-server` below them (`/proc/PID/stat`, cutime and cstime), read when the last of them is gone.
-//! Handshake and login are in both.
+//! That of `sansftp serve` is its process's own. That of sshd is what its listener has waited for (`/proc/PID/stat`, cutime
+//! and cstime), and that of the session's processes for which nobody waits, because sshd's monitor ends without: those are
+//! adopted here and waited for. Both are read when the last of them is gone. Handshake and login are in both.
 
 use super::measure::{self, Cost};
 use super::{Direction, Failure, MEMORY, Wanted, fill, median, same};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use sansftp_testkit::serve::Serve;
 use sansftp_testkit::sshd::{ClientKey, HostKey, Sshd};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What one transfer took: seconds of wall time, and of the server's processors.
 struct Taken {
@@ -53,10 +58,13 @@ struct Servers {
     /// The client's side.
     local: tempfile::TempDir,
     source: PathBuf,
+    /// Our own children while no session runs: those that hold the servers.
+    children: usize,
 }
 
 impl Servers {
     fn new(wanted: &Wanted) -> Result<Self, Failure> {
+        set_child_subreaper(true)?;
         let program = fs::canonicalize(&wanted.program)
             .map_err(|error| format!("{}: {error}", wanted.program.display()))?;
         let sshd = Sshd::builder()
@@ -76,6 +84,7 @@ impl Servers {
             serve,
             local,
             source,
+            children: children()?,
         })
     }
 
@@ -168,20 +177,37 @@ impl Servers {
             .arg("-b")
             .arg(&batch)
             .args(["-P", &port.to_string(), &format!("{user}@127.0.0.1")]);
-        let before = self.processor_time(which);
+        let before = self.processor_time(which)?;
         let Cost { wall, .. } = measure::measure(command)
             .map_err(|error| format!("{which:?} {direction:?} with {cipher}: {error}"))?;
-        let server = self.processor_time(which) - before;
+        let server = self.processor_time(which)? + self.orphans()? - before;
         self.check(&target)
             .map_err(|error| format!("{which:?} {direction:?} with {cipher}: {error}"))?;
         Ok(Taken { wall, server })
     }
 
-    fn processor_time(&self, which: Which) -> f64 {
-        match which {
+    fn processor_time(&self, which: Which) -> Result<f64, Failure> {
+        Ok(match which {
             Which::Sshd => self.sshd.sessions_processor_time(),
             Which::Serve => self.serve.processor_time(),
+        })
+    }
+
+    /// The processor time of processes that were left to us, of which none is left afterwards.
+    fn orphans(&self) -> Result<f64, Failure> {
+        let before = measure::processor_time(&getrusage(UsageWho::RUSAGE_CHILDREN)?);
+        let end = Instant::now() + Duration::from_secs(20);
+        while children()? > self.children {
+            if Instant::now() > end {
+                return Err("a session's process does not end".into());
+            }
+            let ended = waitpid(None, Some(WaitPidFlag::WNOHANG))?;
+            if ended == WaitStatus::StillAlive {
+                thread::sleep(Duration::from_millis(5));
+            }
         }
+        let after = measure::processor_time(&getrusage(UsageWho::RUSAGE_CHILDREN)?);
+        Ok(after - before)
     }
 
     fn check(&self, target: &Path) -> io::Result<()> {
@@ -190,4 +216,20 @@ impl Servers {
         }
         fs::remove_file(target)
     }
+}
+
+/// How many processes have us for a parent, those that have ended and were not waited for included.
+fn children() -> io::Result<usize> {
+    let own = std::process::id().to_string();
+    let mut count = 0;
+    for entry in fs::read_dir("/proc")? {
+        // One may end while it is looked at.
+        let Ok(stat) = fs::read_to_string(entry?.path().join("stat")) else {
+            continue;
+        };
+        // The name, in parentheses, may hold anything; the state and the parent come behind it.
+        let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+        count += usize::from(behind.split_whitespace().nth(1) == Some(&own));
+    }
+    Ok(count)
 }
