@@ -241,7 +241,7 @@ fn requests_that_are_cut_off_or_claim_too_much_are_answered_and_do_nothing() {
                 handle.clone(),
                 number(0),
                 number(4),
-                handle.clone(),
+                handle,
                 number(9),
             ]
             .concat(),
