@@ -80,7 +80,13 @@ pub(super) fn parse(line: &[u8]) -> Result<(Vec<AuthorizedOption>, &[u8]), Malfo
         ));
     }
     let options: Result<Vec<_>, _> = pairs.into_iter().map(interpret).collect();
-    Ok((options?, rest))
+    let options = options?;
+    let is_command = |it: &&AuthorizedOption| matches!(it, AuthorizedOption::Command(_));
+    // Only one can be run, and it is not for us to choose.
+    if options.iter().filter(is_command).count() > 1 {
+        return Err(Malformed("more than one command"));
+    }
+    Ok((options, rest))
 }
 
 /// `name` or `name="value"`, in which `\"` stands for a quote.
@@ -146,7 +152,10 @@ fn expiry_time(text: &[u8]) -> Result<SystemTime, Malformed> {
         opt((number(2), number(2), opt(number(2)))),
     )
         .parse(digits);
-    let (_, (year, month, day, time)) = date.map_err(|_| WRONG)?;
+    let (rest, (year, month, day, time)) = date.map_err(|_| WRONG)?;
+    if !rest.is_empty() {
+        return Err(WRONG);
+    }
     let (hour, minute, second) = time.unwrap_or_default();
     let end = DateTime::new(
         year,
@@ -236,16 +245,21 @@ impl Block {
     /// more likely a mistake than a wish.
     fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
-        if let Ok(address) = text.parse() {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            let network = address.to_canonical();
             return Some(Self {
-                network: address,
-                bits: as_number(address).1,
+                network,
+                bits: as_number(network).1,
             });
         }
         let (network, bits) = text.split_once('/')?;
+        let (written, bits): (IpAddr, u32) = (network.parse().ok()?, bits.parse().ok()?);
+        // The first 96 bits of an IPv4 address in IPv6 clothes are the clothes.
+        let network = written.to_canonical();
+        let clothes = as_number(written).1 - as_number(network).1;
         let block = Self {
-            network: network.parse().ok()?,
-            bits: bits.parse().ok()?,
+            network,
+            bits: bits.checked_sub(clothes)?,
         };
         let (number, width) = as_number(block.network);
         let host_bits = width.checked_sub(block.bits)?;
