@@ -185,7 +185,10 @@ impl LocalFs {
     fn open_existing(&self, located: BorrowedFd<'_>, flags: OFlags) -> Outcome<OwnedFd> {
         let stat = fs::fstat(located).map_err(status::of)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => self.root.reopen(located, flags).map_err(status::of),
+            FileType::RegularFile => {
+                root::refuse_own_memory(located, &stat).map_err(status::of)?;
+                self.root.reopen(located, flags).map_err(status::of)
+            }
             other => Err(attributes::not_regular(other)),
         }
     }

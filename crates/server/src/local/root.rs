@@ -196,6 +196,16 @@ fn beneath<'a>(root: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     }
 }
 
+/// Refuses files of a procfs that are not for everybody: the kernel lets every process at its own
+/// memory and environment, but the process is the server, and who asks is a client.
+pub(super) fn refuse_own_memory(located: BorrowedFd<'_>, stat: &fs::Stat) -> io::Result<()> {
+    let is_for_everybody = Mode::from_raw_mode(stat.st_mode).contains(Mode::ROTH);
+    if !is_for_everybody && fs::fstatfs(located)?.f_type == fs::PROC_SUPER_MAGIC {
+        return Err(Errno::ACCESS);
+    }
+    Ok(())
+}
+
 fn descriptor_name(descriptor: BorrowedFd<'_>) -> String {
     descriptor.as_raw_fd().to_string()
 }

@@ -462,7 +462,10 @@ fn prepare(root: &Path) {
     for entry in fs::read_dir(root).unwrap() {
         let path = entry.unwrap().path();
         match path.symlink_metadata().unwrap().is_dir() {
-            true => fs::remove_dir_all(path).unwrap(),
+            true => {
+                fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+                fs::remove_dir_all(path).unwrap();
+            }
             false => fs::remove_file(path).unwrap(),
         }
     }

@@ -275,3 +275,21 @@ fn magic_links_are_not_followed_where_proc_is_served() {
     }
     assert!(read_all(&fs, b"self/status").unwrap().starts_with(b"Name:"));
 }
+
+/// The server may look at its own memory, and write to it; so could a client, by the server's hands.
+#[test]
+fn the_memory_of_the_server_is_not_served() {
+    let beneath = LocalFs::new(Path::new("/proc")).unwrap();
+    let whole = LocalFs::whole().unwrap();
+    for file in ["self/mem", "self/environ", "thread-self/mem"] {
+        for flags in [OpenFlags::READ, OpenFlags::READ | OpenFlags::WRITE] {
+            for (fs, path) in [
+                (&beneath, file.to_owned()),
+                (&whole, format!("/proc/{file}")),
+            ] {
+                let opened = open(fs, path.as_bytes(), flags);
+                assert_eq!(code(opened), StatusCode::PERMISSION_DENIED, "{path}");
+            }
+        }
+    }
+}

@@ -5,9 +5,9 @@ use sansftp_server::local::LocalFs;
 use sansftp_tokio::sftp::server::{File, FileSystem, Outcome};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -88,6 +88,16 @@ pub(crate) fn snapshot(directory: &Path) -> BTreeMap<Vec<u8>, String> {
 fn walk(base: &Path, path: &Path, all: &mut BTreeMap<Vec<u8>, String>) {
     let metadata = fs::symlink_metadata(path).unwrap();
     let kind = metadata.file_type();
+    // What its owner may not look at is closed to everybody but root.
+    let needed = match kind {
+        _ if kind.is_dir() => 0o500,
+        _ if kind.is_file() => 0o400,
+        _ => 0,
+    };
+    let closed = metadata.mode() & needed != needed;
+    if closed {
+        fs::set_permissions(path, Permissions::from_mode(metadata.mode() | needed)).unwrap();
+    }
     let what = match kind {
         _ if kind.is_symlink() => format!("link to {:?}", fs::read_link(path).unwrap()),
         _ if kind.is_dir() => "directory".to_owned(),
@@ -117,6 +127,9 @@ fn walk(base: &Path, path: &Path, all: &mut BTreeMap<Vec<u8>, String>) {
         for entry in fs::read_dir(path).unwrap() {
             walk(base, &entry.unwrap().path(), all);
         }
+    }
+    if closed {
+        fs::set_permissions(path, metadata.permissions()).unwrap();
     }
 }
 
