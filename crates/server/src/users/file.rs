@@ -91,7 +91,7 @@ pub(super) fn parse(text: &str, beside: &Path) -> Result<Table, FileError> {
     let entries: BTreeMap<Spanned<String>, Spanned<Entry>> =
         toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |it| it.start);
-            FileError::new(text, at, Mistake::Toml(error.message().to_owned()))
+            FileError::new(text, at, Mistake::Toml(without_value(error.message())))
         })?;
     let mut table = Table::new();
     for (name, entry) in entries {
@@ -104,6 +104,19 @@ pub(super) fn parse(text: &str, beside: &Path) -> Result<Table, FileError> {
         table.insert(name, Arc::new(user));
     }
     Ok(table)
+}
+
+/// A message of the reader's, without the value that it quotes: that may be a hash in a wrong place, or
+/// a password in the place of one.
+fn without_value(message: &str) -> String {
+    let quoted = message
+        .find(['"', '`'])
+        .zip(message.rfind(", expected"))
+        .filter(|(from, to)| message.starts_with("invalid ") && from < to);
+    match quoted {
+        Some((from, to)) => format!("{}…{}", &message[..from], &message[to..]),
+        None => message.to_owned(),
+    }
 }
 
 fn user(text: &str, entry: Spanned<Entry>, beside: &Path) -> Result<User, FileError> {
@@ -321,12 +334,17 @@ mod tests {
             ("[alice]\n[\"\"]\n", 2, "a user's name"),
             ("[\"a\\u0007\"]\n", 1, "a user's name"),
             ("alice = 'x'\n", 1, "invalid type"),
+            ("alice = 'secret'\n", 1, "invalid type: string …, expected"),
+            ("[alice]\nlocked = 'secret'\n", 2, "invalid type: string …"),
+            ("[alice]\npassword = 5317\n", 2, "invalid type: integer …"),
             ("[alice\n", 1, ""),
         ] {
             let error = parse(text, Path::new("/")).unwrap_err();
             assert_eq!(error.line(), line, "{text}: {error}");
             assert!(error.to_string().contains(said), "{text}: {error}");
-            assert!(!error.to_string().contains("secret"), "{error}");
+            for value in ["secret", "5317"] {
+                assert!(!error.to_string().contains(value), "{error}");
+            }
         }
     }
 }

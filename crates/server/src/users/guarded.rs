@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Most that is read of such a file, in bytes: some 100,000 keys or users.
 const MOST: u64 = 32 << 20;
@@ -26,7 +27,7 @@ pub enum Permissions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
     len: u64,
-    modified: Option<std::time::SystemTime>,
+    modified: Option<SystemTime>,
     #[cfg(unix)]
     inode: (u64, u64, i64, i64, u32, u32),
 }
@@ -35,6 +36,13 @@ impl Stamp {
     /// Of the file under this name now.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         std::fs::metadata(path).map(|it| Self::new(&it))
+    }
+
+    /// Whether a change after `now` would show. File systems tell time in ticks, of 2 s at the longest,
+    /// and within one a file can change more than once.
+    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
+        let age = self.modified.and_then(|it| now.duration_since(it).ok());
+        age.is_some_and(|it| it > Duration::from_secs(2))
     }
 
     /// Whether everybody on this machine can read it.
@@ -69,8 +77,11 @@ pub(super) fn read(path: &Path, permissions: Permissions) -> Result<(Vec<u8>, St
     let unreadable = |error| Unusable::new(path, Why::Io(error));
     // Links are followed first, so that what is checked is where the content is.
     let real = path.canonicalize().map_err(unreadable)?;
-    let file = File::open(&real).map_err(unreadable)?;
+    let file = open(&real).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(Unusable::new(path, Why::Kind));
+    }
     if permissions == Permissions::Strict {
         check(path, &real, &metadata)?;
     }
@@ -83,6 +94,19 @@ pub(super) fn read(path: &Path, permissions: Permissions) -> Result<(Vec<u8>, St
         return Err(Unusable::new(path, Why::TooLarge));
     }
     Ok((content, stamp))
+}
+
+/// Does not wait for whoever may write to it one day: under the name of a file may lie a pipe.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
 }
 
 #[cfg(unix)]
@@ -131,6 +155,7 @@ pub struct Unusable {
 #[derive(Debug)]
 enum Why {
     Io(io::Error),
+    Kind,
     TooLarge,
     #[cfg(unix)]
     Owner(PathBuf, u32),
@@ -157,6 +182,7 @@ impl fmt::Display for Unusable {
         write!(f, "{} is not used: ", self.path.display())?;
         match &self.why {
             Why::Io(error) => write!(f, "{error}"),
+            Why::Kind => f.write_str("it is no regular file"),
             Why::TooLarge => write!(f, "it is larger than {} MiB", MOST >> 20),
             #[cfg(unix)]
             Why::Owner(what, owner) => write!(
@@ -228,6 +254,19 @@ mod tests {
         std::os::unix::fs::symlink(open.join("keys"), &link).unwrap();
         let error = read(&link, Permissions::Strict).unwrap_err();
         assert!(error.to_string().contains("open can be written by others"));
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_makes_nobody_wait() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("keys");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let (told, hears) = std::sync::mpsc::channel();
+        std::thread::spawn(move || told.send(read(&path, Permissions::Unchecked)));
+        let read = hears.recv_timeout(Duration::from_secs(10));
+        let error = read.expect("it is not waited for a writer").unwrap_err();
+        assert!(error.to_string().contains("no regular file"), "{error}");
     }
 
     #[test]

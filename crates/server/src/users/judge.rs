@@ -145,7 +145,7 @@ impl Judge {
             return false;
         }
         let own = user.and_then(|it| it.password.as_ref());
-        let Some(hash) = own.or(known.decoy.as_ref()) else {
+        let Some(hash) = own.or_else(|| known.decoy(&self.state.user)) else {
             return false;
         };
         let matches = self.users.hashing.matches(hash, password).await;
@@ -292,8 +292,16 @@ impl Judge {
             tracing::info!(user = ?self.state.user, "locked or expired; nothing lets this user in");
             return false;
         }
-        match user.methods.get(self.state.proofs.len()) {
-            Some(due) => *due == method,
+        let proofs = &self.state.proofs;
+        match user.methods.get(proofs.len()) {
+            // What was proved was due at its time, and may not be by now: users can be read again.
+            Some(due) => {
+                *due == method
+                    && proofs
+                        .iter()
+                        .map(|it| &it.method)
+                        .eq(&user.methods[..proofs.len()])
+            }
             None => user.methods.is_empty(),
         }
     }

@@ -71,13 +71,17 @@ impl KeyFiles {
         {
             return Ok(Arc::clone(keys));
         }
+        let before = SystemTime::now();
         let (content, stamp) = guarded::read(path, self.permissions)?;
         let keys = Arc::new(AuthorizedKeys::parse(&content));
         for warning in keys.warnings() {
             tracing::warn!("{}: {warning}", path.display());
         }
         let mut cache = self.cache();
-        if cache.len() < CACHED || cache.contains_key(path) {
+        // What is not kept is read again the next time.
+        if !stamp.is_settled(before) {
+            cache.remove(path);
+        } else if cache.len() < CACHED || cache.contains_key(path) {
             cache.insert(path.to_owned(), (stamp, Arc::clone(&keys)));
         }
         Ok(keys)
@@ -258,6 +262,13 @@ mod tests {
         assert_eq!(super::expand("/all", "../b"), Some("/all".into()));
     }
 
+    /// Lets a file look as if nobody had changed it for an hour.
+    fn settle(path: &Path) {
+        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+
     #[test]
     fn a_file_is_read_again_when_it_has_changed() {
         let root = tempfile::tempdir().unwrap();
@@ -265,6 +276,10 @@ mod tests {
         let files = KeyFiles::new(Permissions::Strict);
         assert!(files.read(&path).unwrap_err().is_absence());
         std::fs::write(&path, KEY).unwrap();
+        let first = files.read(&path).unwrap();
+        let again = files.read(&path).unwrap();
+        assert!(!Arc::ptr_eq(&first, &again), "the next change may not show");
+        settle(&path);
         let first = files.read(&path).unwrap();
         assert!(Arc::ptr_eq(&first, &files.read(&path).unwrap()));
         std::fs::write(&path, format!("# none\n#{KEY}\n")).unwrap();

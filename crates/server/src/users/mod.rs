@@ -5,8 +5,8 @@
 //! driver's to even out. Keys on hardware tokens (`sk-…`) are not known here: the core verifies none.
 //!
 //! A name that nobody has is treated as one whose proof is wrong: the same replies, and as many hashes
-//! computed, with the parameters of the costliest that there is. Which methods are listed does not
-//! depend on the name until something was proved under it.
+//! computed, with the parameters of some user's, always the same for the name. Which methods are listed
+//! does not depend on the name until something was proved under it.
 
 mod certified;
 mod file;
@@ -34,6 +34,7 @@ use sansftp_proto::auth::{Method, Prompt};
 use sansftp_proto::crypto::{PublicKey, Secret};
 use sansftp_proto::wire::Malformed;
 use std::fmt::{self, Debug};
+use std::hash::{DefaultHasher, Hash as _, Hasher};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -138,8 +139,8 @@ struct Known {
     table: Table,
     /// Whoever is in no table, if every name may come in.
     anybody: Option<Arc<User>>,
-    /// What passwords of those are compared with who have none.
-    decoy: Option<Hash>,
+    /// What passwords of those are compared with who have none: everybody's.
+    decoys: Vec<Hash>,
     /// What is listed to a stranger.
     methods: Vec<String>,
 }
@@ -333,8 +334,12 @@ impl Inner {
             }
         }
         let anybody = (self.names == Names::Any).then(Arc::<User>::default);
-        let hashes = table.values().filter_map(|it| it.password.as_ref());
-        let decoy = hashes.max_by_key(|it| it.cost()).cloned();
+        // In an order of their own, so that a name has the same one again after the next start.
+        let mut decoys: Vec<Hash> = table
+            .values()
+            .filter_map(|it| it.password.clone())
+            .collect();
+        decoys.sort_by_cached_key(Hash::number);
         let has_keys = table.values().any(|it| it.authorized_keys.is_some())
             || !self.shared_keys.is_empty()
             || !self.authorities.is_empty();
@@ -342,7 +347,7 @@ impl Inner {
         if has_keys {
             methods.push(Method::PublicKey);
         }
-        if decoy.is_some() {
+        if !decoys.is_empty() {
             methods.extend([Method::Password, Method::KeyboardInteractive]);
         }
         if methods.is_empty() || (table.is_empty() && anybody.is_none()) {
@@ -351,7 +356,7 @@ impl Inner {
         Ok(Known {
             table,
             anybody,
-            decoy,
+            decoys,
             methods: methods.iter().map(|it| it.name().to_owned()).collect(),
         })
     }
@@ -369,6 +374,18 @@ enum Expected {
 impl Known {
     fn user(&self, name: &str) -> Option<Arc<User>> {
         self.table.get(name).or(self.anybody.as_ref()).cloned()
+    }
+
+    /// What the password of somebody is compared with who has none. Drawn from all that there are, by
+    /// the name and by what only the users file knows: so whoever sees a cheap hash computed, or a dear
+    /// one, has learned nothing, for those who have none get each as often as those who have one.
+    fn decoy(&self, name: &str) -> Option<&Hash> {
+        let mut drawn = DefaultHasher::new();
+        self.decoys.first()?.number().hash(&mut drawn);
+        name.hash(&mut drawn);
+        let count = u64::try_from(self.decoys.len()).ok()?;
+        let index = usize::try_from(drawn.finish() % count).ok()?;
+        self.decoys.get(index)
     }
 }
 

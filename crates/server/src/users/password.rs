@@ -8,6 +8,7 @@ use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, Version};
 use sansftp_proto::crypto::{CryptoError, Secret, SecureRandom};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher};
 use std::str::FromStr;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -103,6 +104,18 @@ impl Hash {
             // Compares in constant time itself.
             Kind::Bcrypt { text, .. } => bcrypt::verify(password.expose(), text).unwrap_or(false),
         }
+    }
+
+    /// A number that tells hashes apart, and that is known to nobody who does not know the hash.
+    pub(super) fn number(&self) -> u64 {
+        let mut number = DefaultHasher::new();
+        match &self.0 {
+            Kind::Argon2id { salt, digest, .. } => {
+                (salt.as_ref(), digest.as_bytes()).hash(&mut number);
+            }
+            Kind::Bcrypt { text, .. } => text.hash(&mut number),
+        }
+        number.finish()
     }
 
     /// What it takes to compute.

@@ -220,11 +220,26 @@ async fn a_stranger_hears_what_a_known_user_without_proof_hears_and_costs_as_muc
     }
 }
 
+/// Were the costliest always computed for strangers, a cheaper one would tell that there is a user.
 #[test]
-fn strangers_are_measured_by_the_costliest_hash_there_is() {
-    let known = town().users.0.known();
-    let dear: Hash = DEAR.parse().unwrap();
-    assert_eq!(known.decoy.as_ref().unwrap().cost(), dear.cost());
+fn strangers_are_measured_by_hashes_as_dear_as_users_have() {
+    let file =
+        |more: &str| format!("[a]\npassword = '{CHEAP}'\n[b]\npassword = '{DEAR}'\n[c]\n{more}");
+    let house = House::new(&file(""), &[]);
+    let names: Vec<_> = (0..1000).map(|it| format!("stranger{it}")).collect();
+    let costs = || -> Vec<_> {
+        let known = house.users.0.known();
+        let cost = |name: &String| known.decoy(name).unwrap().cost();
+        names.iter().map(cost).collect()
+    };
+    let drawn = costs();
+    let cheap = CHEAP.parse::<Hash>().unwrap().cost();
+    let count = drawn.iter().filter(|it| **it == cheap).count();
+    assert!((400..600).contains(&count), "{count} of 1000");
+    // Also when the file was read again, and in a server that was started again.
+    fs::write(house.dir.path().join("users.toml"), file("[d]\n")).unwrap();
+    house.users.reload().unwrap();
+    assert_eq!(costs(), drawn);
 }
 
 #[tokio::test]
@@ -288,6 +303,23 @@ async fn two_keys_are_two_different_keys() {
     refused(&client.key("alice", 1).await);
     let who = identity(client.key("alice", 2).await);
     assert_ne!(who.proofs[0].fingerprint, who.proofs[1].fingerprint);
+}
+
+/// Two keys and a password are never replaced by two keys.
+#[tokio::test]
+async fn an_order_that_changes_on_the_way_is_not_passed_by_halves() {
+    let file = |methods: &str| {
+        format!("[alice]\npassword = '{CHEAP}'\nauthorized-keys = 'keys'\nmethods = {methods}\n")
+    };
+    let keys = format!("{}\n{}\n", line(1), line(2));
+    let house = House::new(&file("['publickey', 'password']"), &[("keys", keys)]);
+    let mut client = house.client();
+    continues(&client.key("alice", 1).await, &["password"]);
+    let path = house.dir.path().join("users.toml");
+    fs::write(path, file("['password', 'publickey']")).unwrap();
+    house.users.reload().unwrap();
+    refused(&client.says("alice", probe(2)).await);
+    refused(&client.key("alice", 2).await);
 }
 
 #[tokio::test]
