@@ -40,6 +40,7 @@ pub struct Builder {
     config: Vec<String>,
     host_keys: Vec<HostKey>,
     sftp: Sftp,
+    subsystem: Option<String>,
     data_in: Option<PathBuf>,
 }
 
@@ -64,6 +65,13 @@ impl Builder {
     #[must_use]
     pub fn sftp(mut self, sftp: Sftp) -> Self {
         self.sftp = sftp;
+        self
+    }
+
+    /// Serves SFTP by this command, which the account's shell runs. Where a session starts is up to it.
+    #[must_use]
+    pub fn subsystem(mut self, command: impl Into<String>) -> Self {
+        self.subsystem = Some(command.into());
         self
     }
 
@@ -178,13 +186,14 @@ impl Builder {
         // `-d` starts the session in the fixture's own directory: REALPATH "." of each fixture is a place of its own,
         // although they all serve one account.
         let data = data.display();
-        match self.sftp {
-            Sftp::Internal => line(&format!("Subsystem sftp internal-sftp -d {data}")),
-            Sftp::Program => line(&format!(
+        match (&self.subsystem, self.sftp) {
+            (Some(command), _) => line(&format!("Subsystem sftp {command}")),
+            (None, Sftp::Internal) => line(&format!("Subsystem sftp internal-sftp -d {data}")),
+            (None, Sftp::Program) => line(&format!(
                 "Subsystem sftp {} -d {data}",
                 sftp_server()?.display()
             )),
-            Sftp::Logged => {
+            (None, Sftp::Logged) => {
                 let log = dir.join("sftp.log");
                 fs::write(&log, "")?;
                 fs::set_permissions(&log, fs::Permissions::from_mode(0o666))?;
@@ -239,6 +248,7 @@ impl Sshd {
             config: Vec::new(),
             host_keys: HostKey::ALL.to_vec(),
             sftp: Sftp::Program,
+            subsystem: None,
             data_in: None,
         }
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use sansftp_testkit::sshd::{ClientKey, Sshd};
 
-use crate::served::{Place, names, ran_with};
+use crate::served::{Place, names, ran, ran_with};
 use crate::support::Ran;
 
 /// Stock sftp directly on the program, with these flags.
@@ -163,31 +163,26 @@ fn it_is_the_subsystem_of_sshd() {
     let program = shared.path().join("sansftp");
     fs::copy(env!("CARGO_BIN_EXE_sansftp"), &program).unwrap();
     let subsystem = |flags: &str| {
-        // Under another name than the fixture's own; the client asks for it.
-        let line = format!("Subsystem ours {} serve --stdio {flags}", program.display());
-        Sshd::builder().config(line).start()
+        let command = format!("{} serve --stdio {flags}", program.display());
+        Sshd::builder().subsystem(command).start()
+    };
+    let client = |name: &str, sshd: &Sshd| {
+        let mut client = place.command(name);
+        client
+            .args(["-F", "none", "-o", "StrictHostKeyChecking=yes", "-o"])
+            .arg(format!(
+                "UserKnownHostsFile={}",
+                sshd.known_hosts_file().display()
+            ))
+            .arg("-i")
+            .arg(sshd.key(ClientKey::Ed25519))
+            .args(["-P", &sshd.port().to_string()]);
+        client
     };
     let sftp = |sshd: &Sshd, batch: &str| {
-        let mut sftp = place.command("sftp");
-        sftp.args([
-            "-F",
-            "none",
-            "-b",
-            "-",
-            "-s",
-            "ours",
-            "-o",
-            "StrictHostKeyChecking=yes",
-            "-o",
-        ])
-        .arg(format!(
-            "UserKnownHostsFile={}",
-            sshd.known_hosts_file().display()
-        ))
-        .arg("-i")
-        .arg(sshd.key(ClientKey::Ed25519))
-        .args(["-P", &sshd.port().to_string()])
-        .arg(format!("{}@127.0.0.1", sshd.user()));
+        let mut sftp = client("sftp", sshd);
+        sftp.args(["-b", "-"])
+            .arg(format!("{}@127.0.0.1", sshd.user()));
         ran_with(&mut sftp, batch)
     };
     let sshd = subsystem("-e");
@@ -198,6 +193,16 @@ fn it_is_the_subsystem_of_sshd() {
     assert_eq!(told.code, Some(0), "{told:?}");
     assert_eq!(place.read("large"), vec![7; 4 << 20]);
     assert_eq!(names(&sshd.home().join("in")), ["copied", "large"]);
+    let there = format!("{}@127.0.0.1:{home}/in", sshd.user());
+    for (from, to) in [(there.as_str(), "."), ("in", there.as_str())] {
+        let mut scp = client("scp", &sshd);
+        let told = ran(scp.args(["-r", "-p", from, to]));
+        assert_eq!(told.code, Some(0), "{from} {to}: {told:?}");
+    }
+    assert_eq!(place.read("in/copied"), vec![7; 4 << 20]);
+    let copied = sshd.home().join("in/in");
+    assert_eq!(names(&copied), ["copied", "large"]);
+    assert_eq!(fs::read(copied.join("large")).unwrap(), vec![7; 4 << 20]);
     drop(sshd);
     let sshd = subsystem("-R");
     sshd.write("a", "alpha");
