@@ -24,8 +24,8 @@ use crate::config::{Config, Located};
 use crate::target::Target;
 
 pub(crate) use serve::{
-    Access, Bounds, HostKeyFiles, LogLevel, LogTo, Password, Serve, Site, Stdio, StdioLog, Who,
-    serve,
+    Access, Bounds, HostKeyFiles, LogLevel, LogTo, Password, Serve, Site, Stdio, StdioLog, UsersOf,
+    Who, serve,
 };
 
 /// The environment variable that a password is taken from.

@@ -16,8 +16,8 @@ pub use sansftp_crypto::default_provider;
 pub mod sftp {
     pub use sansftp_proto::sftp::{OpenFlags, Status};
     pub use sansftp_tokio::sftp::server::{
-        Directory, End, Event, File, FileId, FileSystem, MemFs, Observe, Options, Outcome,
-        Requests, UnknownRequest,
+        ClosedBy, Directory, End, Event, File, FileId, FileSystem, MemFs, Observe, Options,
+        Outcome, Requests, UnknownRequest,
     };
 }
 pub mod users;

@@ -7,7 +7,7 @@ use sansftp_server::algorithms::Selection;
 use sansftp_server::default_provider;
 use sansftp_server::host_keys::HostKeys;
 use sansftp_server::service::{Event, Limits, Service, What};
-use sansftp_server::sftp::{FileSystem, MemFs, OpenFlags};
+use sansftp_server::sftp::{ClosedBy, FileSystem, MemFs, OpenFlags};
 use sansftp_server::users::{Identity, Judge, Sources, User, Users, hash_password};
 use sansftp_tokio::{Client, Credentials, Deadlines, Target};
 use std::collections::HashMap;
@@ -98,7 +98,7 @@ async fn each_user_has_their_own_files_and_everything_is_told() {
     scene
         .until(|event| {
             event.user.as_deref() == Some("alice")
-                && matches!(&event.what, What::Transferred { path, written: 7, .. } if path == "/hers")
+                && matches!(&event.what, What::Transferred { path, written: 7, by: ClosedBy::Client, .. } if path == "/hers")
         })
         .await;
     for client in [alice, again, bob] {
@@ -134,4 +134,66 @@ async fn shutting_down_waits_for_sessions_and_then_ends_them() {
     assert!(sftp.stat(b"/").await.is_err());
     assert_eq!(scene.service.sessions(), 0);
     drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cut_off_is_told_as_such_and_all_of_it_before_the_end() {
+    let scene = Scene::start(&Limits::default()).await;
+    let client = scene.connect("alice").await;
+    let sftp = client.sftp().await.unwrap();
+    let flags = OpenFlags::WRITE | OpenFlags::CREATE;
+    let mut file = sftp.open_write(b"/half", flags).await.unwrap();
+    file.write(0, "content".into()).await.unwrap();
+    file.flush().await.unwrap();
+    scene.service.shut_down(Duration::ZERO).await;
+    scene
+        .until(|event| matches!(event.what, What::Disconnected { .. }))
+        .await;
+    let told = scene.told.lock().unwrap();
+    let at = |what: fn(&What) -> bool| told.iter().position(|event| what(&event.what));
+    let cut = at(|what| {
+        matches!(
+            what,
+            What::Transferred {
+                written: 7,
+                by: ClosedBy::End,
+                ..
+            }
+        )
+    });
+    let ended = at(|what| matches!(what, What::SftpEnded { written: 7, .. }));
+    let disconnected = at(|what| matches!(what, What::Disconnected { .. }));
+    assert!(
+        cut.is_some() && cut < ended && ended < disconnected,
+        "{told:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_any_stream_counts_and_ends_like_others() {
+    let scene = Scene::start(&Limits::default()).await;
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let service = scene.service.clone();
+    let serving = tokio::spawn(async move { service.serve(far, None).await });
+    let client = Client::over(
+        near,
+        Config::client(default_provider()),
+        &Deadlines::default(),
+        |_| Trust::Trusted,
+        Credentials::new("alice").password("alice".to_owned()),
+    )
+    .await
+    .unwrap();
+    let sftp = client.sftp().await.unwrap();
+    assert_eq!(scene.service.sessions(), 1);
+    scene.service.shut_down(Duration::ZERO).await;
+    serving.await.unwrap();
+    assert!(sftp.stat(b"/").await.is_err());
+    let (_near, far) = tokio::io::duplex(1 << 16);
+    scene.service.serve(far, None).await;
+    let told = scene.told.lock().unwrap();
+    assert!(
+        told.iter().all(|event| event.connection == 1),
+        "nobody is let in any more: {told:?}"
+    );
 }

@@ -217,15 +217,16 @@ Exit codes: 0 all done; 1 a file or the step failed after authentication; 2 usag
 3 no session; 4 host key or no common algorithm; 5 authentication; 130 SIGINT; 143 SIGTERM.";
 
 const DEMO_EXAMPLES: &str = "\
-Nothing has to be installed, nothing leaves this machine, and nothing stays behind: the server listens
-on a free port of 127.0.0.1, its key and all files lie in a temporary folder that is removed at the end.
-Each step is shown as the command line that it is.";
+Nothing has to be installed, nothing leaves this machine, and nothing stays behind: the server
+listens on a free port of 127.0.0.1, its key and all files lie in a temporary folder that is removed
+at the end. Each step is shown as the command line that it is.";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
   sansftp serve .                                      makes a password and shows how to connect
   sansftp serve inbox --listen 0.0.0.0:2022 --user edi --authorized-keys ~/.ssh/authorized_keys
   sansftp serve inbox --users-file users.toml --read-only --json
+  sansftp serve inbox --user edi --trusted-user-ca-keys ca.pub --revoked-keys revoked
   sansftp serve --hash-password                        prints a hash for the users file
   sansftp serve --stdio -e -l INFO                     instead of sftp-server
   sftp -o ProxyCommand='sansftp serve --inetd DIR --authorized-keys FILE' host

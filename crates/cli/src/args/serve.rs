@@ -53,14 +53,24 @@ pub(crate) struct UserArgs {
     /// The one user that is let in; the local login name when unset.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["users_file", "stdio"])]
     pub(crate) user: Option<String>,
-    /// Keys that are let in, as in ~/.ssh/authorized_keys. It is read again when it changes.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["users_file", "stdio"])]
-    pub(crate) authorized_keys: Option<PathBuf>,
-    /// A file that holds the user's password. Without this, --authorized-keys and --users-file, a
-    /// password is made for this run and shown.
+    /// Keys that are let in, as in ~/.ssh/authorized_keys; %u in FILE is the user's name. Beside
+    /// --users-file it holds for all of its users. It is read again when it changes.
+    #[arg(long, value_name = "FILE", conflicts_with = "stdio")]
+    pub(crate) authorized_keys: Option<OsString>,
+    /// Public keys of authorities, one on a line, whose certificates (ssh-keygen -s) let in the users
+    /// that they name; can be given more than once. It is read again when it changes.
+    #[arg(long, value_name = "FILE", conflicts_with = "stdio")]
+    pub(crate) trusted_user_ca_keys: Vec<PathBuf>,
+    /// Public keys, one on a line, that let nobody in, by themselves, in a certificate or as its
+    /// authority; can be given more than once. It is read again when it changes.
+    #[arg(long, value_name = "FILE", conflicts_with = "stdio")]
+    pub(crate) revoked_keys: Vec<PathBuf>,
+    /// A file that holds the user's password. Where no flag says what lets users in, a password is
+    /// made for this run and shown.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["users_file", "stdio"])]
     pub(crate) password_file: Option<PathBuf>,
-    /// Several users, with password hashes, keys and rights; see docs/server.md.
+    /// Several users, as TOML: [NAME], and below it password (a hash), authorized-keys (a file),
+    /// methods, read-only, expires or locked. It is read again at SIGHUP.
     #[arg(long, value_name = "FILE", conflicts_with = "stdio")]
     pub(crate) users_file: Option<PathBuf>,
     /// Ask for a password (or read a line of standard input), print its hash for the users file,
@@ -149,8 +159,8 @@ pub(crate) struct StdioArgs {
         overrides_with = "log_level"
     )]
     pub(crate) log_level: Option<String>,
-    /// As what it is logged in the system log: DAEMON, USER, AUTH, AUTHPRIV or LOCAL0 to LOCAL7; AUTH
-    /// when unset.
+    /// The facility of the system log: DAEMON, USER, AUTH, AUTHPRIV or LOCAL0 to LOCAL7; AUTH when
+    /// unset.
     #[arg(
         short = 'f',
         id = "log_facility",

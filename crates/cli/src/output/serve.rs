@@ -13,6 +13,8 @@ use indicatif::BinaryBytes;
 use sansftp_connector::document::Properties;
 use sansftp_connector::printable;
 use sansftp_server::service::{Event, What};
+use sansftp_server::sftp::ClosedBy;
+use sansftp_server::users::Proof;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -304,18 +306,12 @@ fn human_event(event: &Event, detail: super::Detail) -> Option<String> {
             (least, words)
         }
         What::Refused { reason } => (Normal, format!("not let in: {}", shown(reason.as_bytes()))),
-        What::Authenticated {
-            method,
-            fingerprint,
-            client,
-        } => {
-            let key = fingerprint
-                .as_ref()
-                .map(|it| format!(" {it}"))
-                .unwrap_or_default();
+        What::Authenticated { proofs, client } => {
+            let proofs: Vec<_> = proofs.iter().map(human_proof).collect();
+            let proofs = proofs.join(" and ");
             (
                 Normal,
-                format!("authenticated by {method}{key}, client {}", shown(client)),
+                format!("authenticated by {proofs}, client {}", shown(client)),
             )
         }
         What::Declined { request } => (Normal, format!("{request} refused: only SFTP is served")),
@@ -325,6 +321,7 @@ fn human_event(event: &Event, detail: super::Detail) -> Option<String> {
             read,
             written,
             time,
+            by,
             failure,
         } => {
             let mut words = Vec::new();
@@ -334,19 +331,17 @@ fn human_event(event: &Event, detail: super::Detail) -> Option<String> {
             if *written > 0 {
                 words.push(format!("{} written", BinaryBytes(*written)));
             }
-            let failure = failure
-                .as_ref()
-                .map(|it| format!("; {}", shown(it.as_bytes())));
-            let failure = failure.unwrap_or_default();
             let seconds = time.as_secs_f64();
-            (
-                Normal,
-                format!(
-                    "{}: {} in {seconds:.1} s{failure}",
-                    shown(path),
-                    words.join(", ")
-                ),
-            )
+            let mut words = format!("{}: {} in {seconds:.1} s", shown(path), words.join(", "));
+            if *by == ClosedBy::End {
+                words.push_str("; cut off");
+            }
+            words.extend(
+                failure
+                    .iter()
+                    .map(|it| format!("; {}", shown(it.as_bytes()))),
+            );
+            (Normal, words)
         }
         What::NotOpened { path, failure } => (
             Verbose,
@@ -399,6 +394,17 @@ fn human_event(event: &Event, detail: super::Detail) -> Option<String> {
     Some(line)
 }
 
+fn human_proof(proof: &Proof) -> String {
+    let mut words = proof.method.name().to_owned();
+    if !proof.fingerprint.is_empty() {
+        words.push_str(&format!(" {}", proof.fingerprint));
+    }
+    if !proof.label.is_empty() {
+        words.push_str(&format!(" ({})", shown(proof.label.as_bytes())));
+    }
+    words
+}
+
 fn shown(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     printable(bytes)
 }
@@ -423,13 +429,8 @@ fn json_event(event: &Event) -> String {
             put("reason", json!(reason));
             "refused"
         }
-        What::Authenticated {
-            method,
-            fingerprint,
-            client,
-        } => {
-            put("method", json!(method));
-            put("fingerprint", json!(fingerprint));
+        What::Authenticated { proofs, client } => {
+            put("proofs", proofs.iter().map(json_proof).collect());
             put("client", json!(printable(client)));
             "authenticated"
         }
@@ -443,12 +444,14 @@ fn json_event(event: &Event) -> String {
             read,
             written,
             time,
+            by,
             failure,
         } => {
             names.set("path", path.clone());
             put("bytes-read", json!(read));
             put("bytes-written", json!(written));
             put("seconds", json!(seconds(*time)));
+            put("cut-off", json!(*by == ClosedBy::End));
             put("failure", json!(failure));
             "transferred"
         }
@@ -501,6 +504,15 @@ fn json_event(event: &Event) -> String {
     line.text()
 }
 
+fn json_proof(proof: &Proof) -> Value {
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let mut fields = Fields::default();
+    fields.put("method", json!(proof.method.name()));
+    fields.put("fingerprint", json!(given(&proof.fingerprint)));
+    fields.put("label", json!(given(&proof.label)));
+    fields.0.into_iter().collect()
+}
+
 /// The fields of a JSON object in the order in which they are put.
 #[derive(Default)]
 struct Fields(Vec<(String, Value)>);
@@ -532,6 +544,7 @@ fn seconds(time: Duration) -> f64 {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use sansftp_proto::auth::Method;
 
     fn event_of(what: What) -> Event {
         Event::new(7, what)
@@ -589,6 +602,34 @@ mod tests {
         assert_eq!(told.get("failure"), None);
         let shown = human_event(&event, super::super::Detail::Normal).unwrap();
         assert!(shown.ends_with("#7 edi  rename /a\\xff -> /b"), "{shown}");
+    }
+
+    #[test]
+    fn people_are_told_what_was_proved_and_what_was_cut_off() {
+        let normal = super::super::Detail::Normal;
+        let mut key = Proof::new(Method::PublicKey);
+        key.fingerprint = "SHA256:abc".to_owned();
+        key.label = "edi\x1b".to_owned();
+        let proofs = vec![key, Proof::new(Method::Password)];
+        let client = Bytes::from_static(b"x");
+        let event = event_of(What::Authenticated { proofs, client });
+        let told = human_event(&event, normal).unwrap();
+        let words = "by publickey SHA256:abc (edi\\u{1b}) and password, client x";
+        assert!(told.ends_with(words), "{told}");
+        let told = |by| {
+            let event = event_of(What::Transferred {
+                path: Bytes::from_static(b"/a"),
+                read: 0,
+                written: 2048,
+                time: Duration::from_secs(3),
+                by,
+                failure: None,
+            });
+            human_event(&event, normal).unwrap()
+        };
+        let whole = told(ClosedBy::Client);
+        assert!(whole.ends_with("/a: 2.00 KiB written in 3.0 s"), "{whole}");
+        assert!(told(ClosedBy::End).ends_with("in 3.0 s; cut off"));
     }
 
     #[test]

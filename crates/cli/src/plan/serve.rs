@@ -3,7 +3,9 @@
 //! Nothing is opened here but the directory to be served is looked at; keys and users are read when
 //! the server starts.
 
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,17 +54,40 @@ pub(crate) struct Site {
     pub(crate) bounds: Bounds,
 }
 
-/// Who is let in.
+/// Who is let in, and what does so for whoever that is.
 #[derive(Debug)]
-pub(crate) enum Who {
-    /// One user, by whichever of these there is.
+pub(crate) struct Who {
+    /// The users.
+    pub(crate) users: UsersOf,
+    /// The authorities whose certificates count.
+    pub(crate) authorities: Vec<PathBuf>,
+    /// Keys that let nobody in.
+    pub(crate) revoked: Vec<PathBuf>,
+}
+
+impl Who {
+    /// Whether there are files that are read again when that is asked for.
+    pub(crate) const fn has_files(&self) -> bool {
+        matches!(self.users, UsersOf::File { .. })
+            || !self.authorities.is_empty()
+            || !self.revoked.is_empty()
+    }
+}
+
+/// Where users come from.
+#[derive(Debug)]
+pub(crate) enum UsersOf {
+    /// There is one.
     One {
         name: String,
         authorized_keys: Option<PathBuf>,
         password: Password,
     },
-    /// Those of a file.
-    File(PathBuf),
+    /// Those of a file, and keys for all of them, `%u` being the user's name.
+    File {
+        path: PathBuf,
+        authorized_keys: Option<String>,
+    },
 }
 
 /// Where the one user's password comes from.
@@ -143,6 +168,9 @@ pub(crate) enum LogLevel {
     Debug,
 }
 
+/// What to give where nothing says what lets users in.
+const PROOFS: &str = "give --authorized-keys FILE, --trusted-user-ca-keys FILE, --password-file FILE or --users-file FILE";
+
 /// The facilities that sftp-server knows, with their numbers (RFC 5424 §6.2.1).
 const FACILITIES: &[(&str, u8)] = &[
     ("DAEMON", 3),
@@ -190,15 +218,15 @@ pub(crate) fn serve(args: &ServeArgs, environment: &Environment) -> Result<Serve
     }
     let site = site(args, environment)?;
     if args.inetd {
-        if let Who::One {
+        if let UsersOf::One {
             password: Password::Made,
             ..
-        } = site.who
+        } = site.who.users
         {
             return Err(Error::configuration(
                 "--inetd lets nobody in: there is no proof to ask for",
             )
-            .with_hint("give --authorized-keys FILE, --password-file FILE or --users-file FILE"));
+            .with_hint(PROOFS));
         }
         return Ok(Serve::Inetd(site));
     }
@@ -214,6 +242,12 @@ fn site(args: &ServeArgs, environment: &Environment) -> Result<Site> {
         HostKeyFiles::Given(args.keys.host_key.clone())
     };
     let limits = &args.limits;
+    if limits.login_time.is_zero() {
+        return Err(
+            Error::configuration("--login-time 0s: nobody would be in time")
+                .with_hint("leave it out for 2 minutes, or give more"),
+        );
+    }
     Ok(Site {
         directory,
         access: access(args),
@@ -235,19 +269,38 @@ fn site(args: &ServeArgs, environment: &Environment) -> Result<Site> {
 }
 
 fn who(args: &ServeArgs, environment: &Environment) -> Result<Who> {
+    Ok(Who {
+        users: users_of(args, environment)?,
+        authorities: args.users.trusted_user_ca_keys.clone(),
+        revoked: args.users.revoked_keys.clone(),
+    })
+}
+
+fn users_of(args: &ServeArgs, environment: &Environment) -> Result<UsersOf> {
     let users = &args.users;
-    if let Some(file) = &users.users_file {
-        return Ok(Who::File(file.clone()));
+    if let Some(path) = &users.users_file {
+        let keys = users.authorized_keys.clone().map(OsString::into_string);
+        let authorized_keys = keys.transpose().map_err(|keys| {
+            let keys = keys.display();
+            Error::configuration(format!(
+                "--authorized-keys {keys}: beside --users-file its name has to be UTF-8"
+            ))
+        })?;
+        return Ok(UsersOf::File {
+            path: path.clone(),
+            authorized_keys,
+        });
     }
     let name = users.user.clone().or_else(|| environment.user.clone());
     let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
         Error::configuration("nobody says what the user is called that is let in")
             .with_hint("give --user NAME")
     })?;
-    let password = match (&users.password_file, &users.authorized_keys) {
-        (Some(file), _) => Password::File(file.clone()),
-        (None, Some(_)) => Password::None,
-        (None, None) if args.output.json || args.output.quiet => {
+    let has_keys = users.authorized_keys.is_some() || !users.trusted_user_ca_keys.is_empty();
+    let password = match &users.password_file {
+        Some(file) => Password::File(file.clone()),
+        None if has_keys => Password::None,
+        None if args.output.json || args.output.quiet => {
             let flag = if args.output.json {
                 "--json"
             } else {
@@ -255,16 +308,23 @@ fn who(args: &ServeArgs, environment: &Environment) -> Result<Who> {
             };
             return Err(
                 Error::configuration(format!("with {flag} no password is made and shown"))
-                    .with_hint(
-                        "give --password-file FILE, --authorized-keys FILE or --users-file FILE",
-                    ),
+                    .with_hint(PROOFS),
             );
         }
-        (None, None) => Password::Made,
+        None => Password::Made,
     };
-    Ok(Who::One {
+    let authorized_keys = users.authorized_keys.as_ref().map(|text| {
+        expanded(text, |letter| match letter {
+            Some(b'u') => Ok(name.as_bytes().to_vec()),
+            _ => Err(Error::configuration(format!(
+                "--authorized-keys {}: after % stands u or %",
+                text.display()
+            ))),
+        })
+    });
+    Ok(UsersOf::One {
+        authorized_keys: authorized_keys.transpose()?,
         name,
-        authorized_keys: users.authorized_keys.clone(),
         password,
     })
 }
@@ -277,7 +337,7 @@ fn stdio(args: &ServeArgs, environment: &Environment) -> Result<Stdio> {
         start: flags
             .start_directory
             .as_ref()
-            .map(|text| expanded(text, environment))
+            .map(|text| start_directory(text, environment))
             .transpose()?,
         denied: flags.denied.clone(),
         allowed: flags.allowed.clone(),
@@ -320,9 +380,25 @@ fn named<T: Copy>(table: &[(&str, T)], word: &str) -> Option<T> {
 }
 
 /// `-d`: `%d` is the home directory, `%u` the user, `%%` a percent sign.
-fn expanded(text: &std::ffi::OsStr, environment: &Environment) -> Result<PathBuf> {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    let unknown = |what: &str| Error::configuration(format!("-d: {what}"));
+fn start_directory(text: &OsStr, environment: &Environment) -> Result<PathBuf> {
+    let wrong = |what: &str| Error::configuration(format!("-d: {what}"));
+    expanded(text, |letter| match letter {
+        Some(b'd') => {
+            let home = environment.home.as_ref();
+            let home = home.ok_or_else(|| wrong("%d is not known: $HOME is not set"))?;
+            Ok(home.as_os_str().as_bytes().to_vec())
+        }
+        Some(b'u') => {
+            let user = environment.user.as_ref();
+            let user = user.ok_or_else(|| wrong("%u is not known: $USER is not set"))?;
+            Ok(user.as_bytes().to_vec())
+        }
+        _ => Err(wrong("after % stands d, u or %")),
+    })
+}
+
+/// Fills in what stands for each letter behind a percent sign; two of them are one.
+fn expanded(text: &OsStr, meaning: impl Fn(Option<u8>) -> Result<Vec<u8>>) -> Result<PathBuf> {
     let mut path = Vec::new();
     let mut bytes = text.as_bytes().iter();
     while let Some(&byte) = bytes.next() {
@@ -332,20 +408,10 @@ fn expanded(text: &std::ffi::OsStr, environment: &Environment) -> Result<PathBuf
         }
         match bytes.next() {
             Some(b'%') => path.push(b'%'),
-            Some(b'd') => {
-                let home = environment.home.as_ref();
-                let home = home.ok_or_else(|| unknown("%d is not known: $HOME is not set"))?;
-                path.extend_from_slice(home.as_os_str().as_bytes());
-            }
-            Some(b'u') => {
-                let user = environment.user.as_ref();
-                let user = user.ok_or_else(|| unknown("%u is not known: $USER is not set"))?;
-                path.extend_from_slice(user.as_bytes());
-            }
-            _ => return Err(unknown("after % stands d, u or %")),
+            letter => path.extend(meaning(letter.copied())?),
         }
     }
-    Ok(std::ffi::OsString::from_vec(path).into())
+    Ok(OsString::from_vec(path).into())
 }
 
 fn access(args: &ServeArgs) -> Access {
@@ -421,7 +487,7 @@ mod tests {
         let (address, site) = site("/");
         assert_eq!(address.to_string(), "127.0.0.1:2022");
         assert!(
-            matches!(&site.who, Who::One { name, password: Password::Made, .. } if name == "me")
+            matches!(&site.who.users, UsersOf::One { name, password: Password::Made, .. } if name == "me")
         );
         assert!(
             matches!(&site.host_keys, HostKeyFiles::Kept(at) if at == Path::new("/state/sansftp/host-keys"))
@@ -444,18 +510,39 @@ mod tests {
 
     #[test]
     fn a_proof_that_is_named_makes_a_password_needless() {
-        let (_, site) = site("/ --authorized-keys k --user edi --keepalive 0s");
-        let Who::One {
+        let (_, plain) = site("/ --authorized-keys k%%/%u --user edi --keepalive 0s");
+        let UsersOf::One {
             name,
             password,
             authorized_keys,
-        } = site.who
+        } = plain.who.users
         else {
             panic!("one user");
         };
-        assert_eq!((name.as_str(), authorized_keys), ("edi", Some("k".into())));
+        assert_eq!(
+            (name.as_str(), authorized_keys),
+            ("edi", Some("k%/edi".into()))
+        );
         assert!(matches!(password, Password::None));
-        assert_eq!(site.bounds.keepalive, None);
+        assert_eq!(plain.bounds.keepalive, None);
+        assert!(plan("/ --authorized-keys k%x").is_err());
+        assert!(plan("/ --login-time 0s").is_err());
+        let (_, vouched) = site("/ --trusted-user-ca-keys a --trusted-user-ca-keys b");
+        assert_eq!(vouched.who.authorities, [Path::new("a"), Path::new("b")]);
+        assert!(matches!(
+            vouched.who.users,
+            UsersOf::One {
+                password: Password::None,
+                authorized_keys: None,
+                ..
+            }
+        ));
+        let (_, many) = site("/ --users-file u --authorized-keys k/%u --revoked-keys r --json");
+        assert!(matches!(
+            many.who.users,
+            UsersOf::File { path, authorized_keys: Some(keys) } if path == Path::new("u") && keys == "k/%u"
+        ));
+        assert_eq!(many.who.revoked, [Path::new("r")]);
         for words in ["/ --json", "/ --quiet", "--inetd /"] {
             let error = plan(words).unwrap_err();
             assert!(

@@ -3,13 +3,16 @@
 //! Not the serving: that is `sansftp-server`'s. Here it is put together, shown and ended.
 
 use std::convert::Infallible;
+use std::fs::Metadata;
 use std::io::{self, BufRead, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use sansftp_connector::{Class, Error, Result, printable};
 use sansftp_proto::crypto::{CryptoProvider, Secret};
 use sansftp_server::host_keys::HostKeys;
@@ -23,7 +26,7 @@ use super::{Ended, stdio};
 use crate::args::OutputArgs;
 use crate::ask;
 use crate::output::{HostKeyShown, Listening, ServeLog};
-use crate::plan::{Access, Bounds, HostKeyFiles, Password, Serve, Site, Who};
+use crate::plan::{Access, Bounds, HostKeyFiles, Password, Serve, Site, UsersOf, Who};
 use crate::signals::Signals;
 
 /// Longest file that is read for a password.
@@ -40,7 +43,10 @@ pub(super) async fn run(
         Serve::Inetd(site) => inetd(&site, args, signals).await,
         Serve::Stdio(plan) => stdio::run(plan, signals).await,
         Serve::Requests => Ok(stdio::requests()?),
-        Serve::HashPassword => Ok(print_hash().await?),
+        Serve::HashPassword => tokio::select! {
+            printed = print_hash() => Ok(printed?),
+            code = signals.next() => Err(Ended::Signal(code)),
+        },
     }
 }
 
@@ -52,12 +58,14 @@ async fn listen(
 ) -> std::result::Result<(), Ended> {
     let log = ServeLog::new(args);
     let teller = log.clone();
+    open_many_files();
     let mut running = Running::start(address, site, move |event| teller.event(&event)).await?;
     running.show(site, &log);
     let users = running.users.clone();
     let code = tokio::select! {
         never = running.bound.run() => match never {},
-        never = reload_when_told(&users, &log) => match never? {},
+        // Where there is nothing to be read again it ends the server, as the end of a terminal should.
+        never = reload_when_told(&users, &log), if site.who.has_files() => match never? {},
         code = signals.next() => code,
     };
     let Running { bound, service, .. } = running;
@@ -79,6 +87,19 @@ async fn listen(
     log.say("stopped", "stopped");
     log.flush();
     Err(Ended::Signal(code))
+}
+
+/// Has the system let this process open as many files as it may. Programs begin with 1,024, which a
+/// single client can use up.
+fn open_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::warn!(%error, "no more than {:?} files can be open", limit.current);
+    }
 }
 
 /// SIGHUP: the users file is read again. Files of keys are, whenever they change.
@@ -119,9 +140,17 @@ async fn inetd(
         }
     })?;
     let peer = stdio.peer();
+    let mut serving = std::pin::pin!(service.serve(stdio, peer));
     let ended = tokio::select! {
-        () = service.serve(stdio, peer) => Ok(()),
-        code = signals.next() => Err(Ended::Signal(code)),
+        () = &mut serving => Ok(()),
+        code = signals.next() => {
+            // The client is told, if it reads.
+            tokio::select! {
+                () = service.shut_down(Duration::ZERO) => {}
+                () = serving => {}
+            }
+            Err(Ended::Signal(code))
+        }
     };
     log.flush();
     ended
@@ -207,9 +236,9 @@ impl Running {
             address,
             host: &host,
             keys: &shown_keys(&self.keys, &host, address.port()),
-            user: match &site.who {
-                Who::One { name, .. } => Some(name),
-                Who::File(_) => None,
+            user: match &site.who.users {
+                UsersOf::One { name, .. } => Some(name),
+                UsersOf::File { .. } => None,
             },
             password: self.password.as_deref(),
         });
@@ -229,16 +258,22 @@ fn service(
 ) -> Result<(Service<Judge>, Made)> {
     let provider = sansftp_server::default_provider();
     let keys = match &site.host_keys {
-        HostKeyFiles::Given(files) => HostKeys::load(files, &provider),
-        HostKeyFiles::Kept(directory) => HostKeys::load_or_make(directory, &provider),
-    };
-    let keys = keys.map_err(|error| local(&error))?;
+        HostKeyFiles::Given(files) => {
+            HostKeys::load(files, &provider).map_err(|error| local(&error))
+        }
+        HostKeyFiles::Kept(directory) => {
+            HostKeys::load_or_make(directory, &provider).map_err(|error| {
+                local(&error).with_hint(
+                    "$XDG_STATE_HOME says where keys are kept; --host-key FILE names one",
+                )
+            })
+        }
+    }?;
     let (users, password) = users(&site.who, &provider)?;
-    let mut config = site
+    let config = site
         .algorithms
         .configure(provider, &keys)
         .map_err(|error| Error::configuration(error.to_string()))?;
-    config.local.methods = users.methods();
     let files = LocalFs::new(&site.directory).map_err(|error| local(&error))?;
     let service = Service::new(
         config,
@@ -288,15 +323,32 @@ fn files_of(
 
 /// Who is let in, and the password if one was made.
 fn users(who: &Who, provider: &CryptoProvider) -> Result<(Users, Option<String>)> {
-    let mut sources = Sources::default();
+    let mut sources = Sources {
+        authorities: who.authorities.clone(),
+        revoked: who.revoked.clone(),
+        ..Sources::default()
+    };
     let mut made = None;
-    match who {
-        Who::File(path) => sources.file = Some(path.clone()),
-        Who::One {
+    match &who.users {
+        UsersOf::File {
+            path,
+            authorized_keys,
+        } => {
+            // Whose file is missing has no keys; that the one of all users is, is a mistake.
+            if let Some(keys) = authorized_keys.as_ref().filter(|it| !it.contains('%')) {
+                is_there(Path::new(keys))?;
+            }
+            sources.file = Some(path.clone());
+            sources.authorized_keys.extend(authorized_keys.clone());
+        }
+        UsersOf::One {
             name,
             authorized_keys,
             password,
         } => {
+            if let Some(keys) = authorized_keys {
+                is_there(keys)?;
+            }
             let mut user = User::default();
             user.authorized_keys.clone_from(authorized_keys);
             let secret = match password {
@@ -316,23 +368,25 @@ fn users(who: &Who, provider: &CryptoProvider) -> Result<(Users, Option<String>)
             sources.users.push((name.clone(), user));
         }
     }
-    if let Who::One {
-        authorized_keys: Some(path),
-        ..
-    } = who
-        && let Err(error) = std::fs::metadata(path)
-    {
-        return Err(Error::configuration(format!("{}: {error}", path.display()))
-            .with_hint("--authorized-keys takes a file with a line for each key, as ~/.ssh/authorized_keys"));
-    }
     let users = Users::load(sources).map_err(|error| Error::configuration(error.to_string()))?;
     Ok((users, made))
+}
+
+fn is_there(authorized_keys: &Path) -> Result<()> {
+    std::fs::metadata(authorized_keys)
+        .map(drop)
+        .map_err(|error| {
+            Error::configuration(format!("{}: {error}", authorized_keys.display())).with_hint(
+            "--authorized-keys takes a file with a line for each key, as ~/.ssh/authorized_keys",
+        )
+        })
 }
 
 fn password_in(path: &Path) -> Result<Secret> {
     let unusable = |error| Error::configuration(format!("{}: {error}", path.display()));
     let mut text = Vec::new();
     let file = std::fs::File::open(path).map_err(unusable)?;
+    check(path, &file.metadata().map_err(unusable)?)?;
     file.take(PASSWORD_FILE)
         .read_to_end(&mut text)
         .map_err(unusable)?;
@@ -344,6 +398,28 @@ fn password_in(path: &Path) -> Result<Secret> {
         }
     }
     Ok(Secret::new(text))
+}
+
+/// Whether nobody else could have written a file that lets somebody in. Pipes are whose they are.
+fn check(path: &Path, file: &Metadata) -> Result<()> {
+    let (owner, mode) = (file.uid(), file.mode());
+    let path = path.display();
+    if !file.is_file() {
+        return Ok(());
+    }
+    if mode & 0o022 != 0 || ![0, geteuid().as_raw()].contains(&owner) {
+        return Err(Error::configuration(format!(
+            "{path}: others could have written it (mode {:03o}, owner {owner})",
+            mode & 0o7777
+        ))
+        .with_hint(format!(
+            "make it this account's or root's, and chmod 600 '{path}'"
+        )));
+    }
+    if mode & 0o004 != 0 {
+        tracing::warn!("{path}: everybody here can read this password; chmod o-r");
+    }
+    Ok(())
 }
 
 /// Twenty letters and digits that look like no others: some 98 bits.
@@ -374,14 +450,18 @@ async fn print_hash() -> Result<()> {
             _ => return Err(Error::configuration("no password was given")),
         }
     } else {
-        let mut line = String::new();
-        io::stdin()
-            .lock()
-            .take(PASSWORD_FILE)
-            .read_line(&mut line)
-            .map_err(|error| Error::local_io("standard input", error))?;
+        let read = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            let mut input = io::stdin().lock().take(PASSWORD_FILE);
+            input.read_line(&mut line).map(|_| line)
+        });
+        let line = read.await.unwrap_or_else(|error| Err(error.into()));
+        let line = line.map_err(|error| Error::local_io("standard input", error))?;
         Secret::from(line.trim_end_matches(['\n', '\r']).to_owned())
     };
+    if password.expose().is_empty() {
+        return Err(Error::configuration("no password was given"));
+    }
     let hash = hashed(&password, &sansftp_server::default_provider())?;
     writeln!(io::stdout(), "{hash}").map_err(|error| Error::local_io("standard output", error))
 }

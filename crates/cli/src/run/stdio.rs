@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sansftp_connector::{Error, Result, printable};
 use sansftp_server::local::LocalFs;
 use sansftp_server::service;
-use sansftp_server::sftp::{Event, FileSystem, Observe, Options, Requests};
+use sansftp_server::sftp::{ClosedBy, Event, FileSystem, Observe, Options, Requests};
 
 use super::Ended;
 use crate::plan::{Access, LogLevel, LogTo, Stdio, StdioLog};
@@ -189,9 +189,15 @@ impl Observe for Log {
                 path: name,
                 read,
                 written,
+                by,
                 outcome,
             } => {
-                let words = format!("close {} bytes read {read} written {written}", path(name));
+                // As sftp-server has it.
+                let word = match by {
+                    ClosedBy::Client => "close",
+                    ClosedBy::End => "forced close",
+                };
+                let words = format!("{word} {} bytes read {read} written {written}", path(name));
                 (LogLevel::Info, words + &failed(outcome))
             }
             Event::ClosedDirectory { path: name } => {

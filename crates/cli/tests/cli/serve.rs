@@ -3,13 +3,14 @@
 //!
 //! Not every client and every operation: those are the interop tests.
 
+use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::served::{Place, names, ran, ran_with};
 
@@ -40,7 +41,7 @@ fn the_two_commands_that_it_prints_work_when_they_are_pasted() {
     let get = format!("sansftp {}", server.line("sansftp "));
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_sansftp"));
     let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
-    std::fs::create_dir(place.path("here")).unwrap();
+    fs::create_dir(place.path("here")).unwrap();
     let mut pasted = place.command("/bin/sh");
     pasted
         .args(["-c", &get])
@@ -207,12 +208,15 @@ fn each_session_and_transfer_is_an_event() {
             .collect()
     };
     let entered = of("authenticated")[0];
+    assert_eq!(entered["user"], "tester");
+    let proofs = entered["proofs"].as_array().unwrap();
+    assert_eq!(proofs.len(), 1, "{entered}");
     assert_eq!(
-        (&entered["user"], &entered["method"]),
-        (&"tester".into(), &"publickey".into())
+        (&proofs[0]["method"], &proofs[0]["label"]),
+        (&"publickey".into(), &"key".into())
     );
     assert!(
-        entered["fingerprint"]
+        proofs[0]["fingerprint"]
             .as_str()
             .unwrap()
             .starts_with("SHA256:")
@@ -228,6 +232,7 @@ fn each_session_and_transfer_is_an_event() {
     let written = place.read("key.pub").len();
     assert_eq!(transferred[1]["bytes-written"], written);
     assert!(transferred[1]["seconds"].is_f64());
+    assert_eq!(transferred[1]["cut-off"], false);
     let changed = of("changed");
     let made = changed
         .iter()
@@ -243,6 +248,160 @@ fn each_session_and_transfer_is_an_event() {
     server.signal(Signal::TERM);
     assert_eq!(server.ended().code(), Some(143));
     assert_eq!(server.events().last().unwrap()["event"], "stopped");
+}
+
+#[test]
+fn a_transfer_that_a_lost_session_leaves_half_done_is_told_as_cut_off() {
+    let place = Place::new();
+    place.write("large", vec![1; 64 << 20]);
+    let server = place.serve_json(&[]);
+    let mut sftp = place.client("sftp", &server);
+    // So slowly that it cannot be done before it is killed.
+    sftp.args(["-l", "4000", "-b", "-", "tester@127.0.0.1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut sftp = sftp.spawn().unwrap();
+    let mut stdin = sftp.stdin.take().unwrap();
+    stdin.write_all(b"put large\n").unwrap();
+    let half = place.path("files/large");
+    server.until(|_| half.metadata().is_ok_and(|it| it.len() > 0));
+    sftp.kill().unwrap();
+    sftp.wait().unwrap();
+    server.event("disconnected");
+    let events = server.events();
+    let at = |name: &str| events.iter().position(|event| event["event"] == name);
+    let (cut, end) = (at("transferred").unwrap(), at("disconnected").unwrap());
+    assert!(cut < end, "{events:?}");
+    assert_eq!(events[cut]["cut-off"], true, "{events:?}");
+    assert!(events[cut]["bytes-written"].as_u64().unwrap() < 64 << 20);
+}
+
+#[test]
+fn certificates_of_an_authority_let_in_whom_they_name_until_their_key_is_revoked() {
+    let place = Place::new();
+    place.make_key("authority");
+    place.write("revoked", "# none yet\n");
+    let sign = |names: &str, serial: &str| {
+        let mut keygen = place.command("ssh-keygen");
+        keygen.args(["-q", "-s", "authority", "-I", "of tester", "-n", names]);
+        ran(keygen.args(["-z", serial, "-V", "-5m:+1h", "key.pub"])).done();
+    };
+    let authorities = ["--trusted-user-ca-keys", "authority.pub"];
+    let revoked = ["--revoked-keys", "revoked", "--json"];
+    let server = place.serve(&[&authorities[..], &revoked].concat());
+    assert_eq!(place.sftp(&server, "ls\n").code, Some(255), "a plain key");
+    sign("somebody", "1");
+    assert_eq!(place.sftp(&server, "ls\n").code, Some(255), "another name");
+    sign("tester,somebody", "7");
+    let told = place.sftp(&server, "put key.pub a\n");
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let entered = server.event("authenticated");
+    let fingerprint = |key: &str| {
+        let told = ran(place.command("ssh-keygen").args(["-l", "-f", key])).stdout;
+        told.split(' ').nth(1).unwrap().to_owned()
+    };
+    let label = format!(
+        "certificate of tester (serial 7) by {}",
+        fingerprint("authority.pub")
+    );
+    assert_eq!(
+        entered["proofs"],
+        serde_json::json!([{
+            "method": "publickey", "fingerprint": fingerprint("key.pub"), "label": label
+        }])
+    );
+    // Whatever was denied was this key, also in a certificate.
+    let events = server.events();
+    let denied = events.iter().filter(|event| event["event"] == "denied");
+    assert!(denied.clone().count() >= 2, "{events:?}");
+    for event in denied {
+        assert_eq!(event["fingerprint"], fingerprint("key.pub"), "{event}");
+    }
+    place.write("revoked", place.read("key.pub"));
+    assert_eq!(place.sftp(&server, "ls\n").code, Some(255), "revoked");
+    place.write("revoked", "nonsense\n");
+    server.signal(Signal::HUP);
+    let told = server.event("not-reloaded");
+    assert!(
+        told["message"]
+            .as_str()
+            .unwrap()
+            .contains("revoked: line 1"),
+        "{told}"
+    );
+    for flag in ["--trusted-user-ca-keys", "--revoked-keys"] {
+        place
+            .run(&["serve", "files", "--password-file", "key", flag, "absent"])
+            .failed(2, "configuration", &["absent"]);
+    }
+}
+
+#[test]
+fn several_proofs_are_all_told_and_keys_for_all_users_stand_beside_a_users_file() {
+    let place = Place::new();
+    fs::create_dir(place.path("keys")).unwrap();
+    fs::copy(place.path("key.pub"), place.path("keys/tester")).unwrap();
+    let mut program = place.program();
+    let hash = ran_with(program.args(["serve", "--hash-password"]), "sesame\n").done();
+    let hash = hash.stdout.trim();
+    place.write(
+        "users.toml",
+        format!("[tester]\npassword = '{hash}'\nmethods = ['publickey', 'password']\n[other]\n"),
+    );
+    let server = place.serve(&["--users-file", "users.toml", "--authorized-keys", "keys/%u"]);
+    for (user, code) in [("tester", 0), ("other", 255)] {
+        let mut sftp = place.trusting("sftp", &server);
+        sftp.args(["-i", "key", "-o", "IdentitiesOnly=yes"])
+            .args(["-o", "NumberOfPasswordPrompts=1"])
+            .env("SSH_ASKPASS", place.askpass("sesame"))
+            .env("SSH_ASKPASS_REQUIRE", "force");
+        let told = ran_with(sftp.arg(format!("{user}@127.0.0.1")), "ls\n");
+        assert_eq!(told.code, Some(code), "{told:?}");
+    }
+    server.until(|server| server.stderr().contains("disconnected"));
+    let log = server.stderr();
+    let (_, proofs) = log
+        .split_once("authenticated by publickey SHA256:")
+        .unwrap();
+    assert!(
+        proofs[43..].starts_with(" (key) and password, client OpenSSH_"),
+        "{log}"
+    );
+    place
+        .run(&[
+            "serve",
+            "files",
+            "--users-file",
+            "users.toml",
+            "--authorized-keys",
+            "absent",
+        ])
+        .failed(2, "configuration", &["absent"]);
+}
+
+#[test]
+fn it_may_open_as_many_files_as_the_system_lets_it() {
+    let place = Place::new();
+    let mut shell = place.command("/bin/sh");
+    shell
+        .args(["-c", "ulimit -Sn 64; ulimit -Hn 512; exec \"$0\" \"$@\""])
+        .args([env!("CARGO_BIN_EXE_sansftp"), "serve", "files", "--listen"])
+        .args(["0", "--json", "--authorized-keys", "key.pub"]);
+    let server = crate::served::Server::start(shell);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let files = limits.lines().find(|it| it.starts_with("Max open files"));
+    let numbers: Vec<_> = files.unwrap().split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers, ["512", "512"], "{limits}");
+}
+
+#[test]
+fn the_end_of_a_terminal_ends_a_server_that_has_nothing_to_read_again() {
+    use std::os::unix::process::ExitStatusExt;
+    let place = Place::new();
+    let mut server = place.serve_json(&[]);
+    server.signal(Signal::HUP);
+    assert_eq!(server.ended().signal(), Some(Signal::HUP.as_raw()));
 }
 
 #[test]
@@ -316,9 +475,46 @@ fn a_users_file_says_who_may_do_what_and_is_read_again_at_sighup() {
 }
 
 #[test]
+fn a_question_for_a_password_can_be_interrupted() {
+    let place = Place::new();
+    let mut program = place.program();
+    program.args(["serve", "--hash-password"]);
+    let mut child = program.stdin(Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let text = fs::read_to_string(&status).unwrap();
+        let caught = text.lines().find_map(|it| it.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        // Bit 1 is SIGINT's, bit 14 SIGTERM's, which is caught last.
+        if caught & 0b0100_0000_0000_0010 == 0b0100_0000_0000_0010 {
+            break;
+        }
+        assert!(Instant::now() < end, "{text}");
+    }
+    let id = i32::try_from(child.id()).unwrap();
+    kill_process(Pid::from_raw(id).unwrap(), Signal::INT).unwrap();
+    while child.try_wait().unwrap().is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // With the input still open: nothing else than the signal has ended it.
+    let ended = child.try_wait().unwrap().and_then(|it| it.code());
+    let _ = child.kill();
+    let _ = child.wait();
+    assert_eq!(ended, Some(130));
+}
+
+#[test]
 fn a_password_file_is_taken_for_the_one_user() {
     let place = Place::new();
-    place.write("password", "open sesame\n");
+    let password = place.write("password", "open sesame\n");
+    let serve = ["serve", "files", "--listen", "0", "--password-file"];
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o620)).unwrap();
+    place
+        .run(&[&serve[..], &["password"]].concat())
+        .failed(2, "configuration", &["others could have written it"])
+        .with_hint("chmod 600");
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let server = place.serve(&["--password-file", "password", "--json"]);
     for (password, code) in [("open sesame", 0), ("wrong", 255)] {
         let mut sftp = place.client_with(password, "sftp", &server);

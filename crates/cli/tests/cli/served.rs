@@ -124,7 +124,7 @@ impl Place {
     }
 
     /// A client of OpenSSH that knows the server.
-    fn trusting(&self, client: &str, server: &Server) -> Command {
+    pub(crate) fn trusting(&self, client: &str, server: &Server) -> Command {
         let known = self.write("known_hosts", server.known_hosts() + "\n");
         let mut command = self.command(client);
         let port = if client == "ssh" { "-p" } else { "-P" };
@@ -288,8 +288,12 @@ impl Server {
         self.stdout().starts_with('{').then(|| self.events())
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id()).unwrap();
+        let id = i32::try_from(self.id()).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 

@@ -3,6 +3,8 @@
 //! No secret is in any of it. Names of users and files come from clients: whoever shows them escapes
 //! them.
 
+use crate::sftp::ClosedBy;
+use crate::users::{Identity, Proof};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,6 +35,18 @@ impl Event {
     }
 }
 
+/// Who was let in, as far as a log tells it.
+pub trait Proved {
+    /// What was proved, in its order.
+    fn proofs(&self) -> &[Proof];
+}
+
+impl Proved for Identity {
+    fn proofs(&self) -> &[Proof] {
+        &self.proofs
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -45,7 +59,7 @@ pub enum What {
         user: String,
         /// The method, as RFC 4252 names it.
         method: &'static str,
-        /// The key that was offered.
+        /// The key that was offered; that of a certificate is the one inside.
         fingerprint: Option<String>,
     },
     /// The connection ended before anyone was let in.
@@ -55,10 +69,8 @@ pub enum What {
     },
     /// A user is in.
     Authenticated {
-        /// The last method, as RFC 4252 names it.
-        method: &'static str,
-        /// The key that proved it.
-        fingerprint: Option<String>,
+        /// What was proved, in its order.
+        proofs: Vec<Proof>,
         /// What the client calls itself.
         client: Bytes,
     },
@@ -79,6 +91,8 @@ pub enum What {
         written: u64,
         /// From opening to closing.
         time: Duration,
+        /// By whom it was closed: what the client did not close may be half of a file.
+        by: ClosedBy,
         /// A failure of earlier writes that showed only when it was closed.
         failure: Option<String>,
     },

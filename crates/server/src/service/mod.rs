@@ -42,7 +42,7 @@ mod stdio;
 mod told;
 mod transfers;
 
-pub use event::{Event, What};
+pub use event::{Event, Proved, What};
 pub use limits::Limits;
 pub use sansftp_tokio::sftp::server::serve as serve_sftp;
 pub use stdio::{StandardError, Stdio};
@@ -65,7 +65,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use told::{Proven, Told};
+use tokio::task::JoinSet;
+use told::Told;
 use transfers::Transfers;
 
 /// The subsystem that is served (draft-ietf-secsh-filexfer-02 §3).
@@ -98,7 +99,7 @@ enum Open {
 
 impl<A: Authenticate + Sync> Service<A>
 where
-    A::Identity: Send + Sync,
+    A::Identity: Proved + Sync,
 {
     /// A server with the algorithms and host keys of `config`, whose bounds are replaced by `limits`.
     /// For each connection `authenticate` is asked for a judge, for each session `files` for what is
@@ -137,12 +138,15 @@ where
         })
     }
 
-    /// Serves one connection over any stream, to its end.
+    /// Serves one connection over any stream, to its end. It counts like one that came by a port: the
+    /// stream is dropped at once where there are too many that have not authenticated.
     pub async fn serve<Io>(&self, io: Io, peer: Option<SocketAddr>)
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.connection(io, peer, None).await;
+        if let Some(entrance) = self.0.gate.enter() {
+            self.connection(io, peer, entrance).await;
+        }
     }
 
     /// Sessions that are running.
@@ -156,7 +160,7 @@ where
         self.0.gate.shut_down(grace).await;
     }
 
-    async fn connection<Io>(&self, io: Io, peer: Option<SocketAddr>, entrance: Option<Entrance>)
+    async fn connection<Io>(&self, io: Io, peer: Option<SocketAddr>, entrance: Entrance)
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -196,7 +200,7 @@ pub struct Bound<A: Authenticate> {
 
 impl<A: Authenticate + Sync> Bound<A>
 where
-    A::Identity: Send + Sync,
+    A::Identity: Proved + Sync,
 {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
@@ -211,7 +215,7 @@ where
             tokio::spawn(async move {
                 let (stream, peer) = (arrival.stream, arrival.peer);
                 service
-                    .connection(stream, Some(peer), Some(arrival.entrance))
+                    .connection(stream, Some(peer), arrival.entrance)
                     .await;
             });
         }
@@ -229,9 +233,9 @@ struct Connection<A: Authenticate> {
 
 impl<A: Authenticate + Sync> Connection<A>
 where
-    A::Identity: Send + Sync,
+    A::Identity: Proved + Sync,
 {
-    async fn run<Io>(mut self, io: Io, entrance: Option<Entrance>)
+    async fn run<Io>(mut self, io: Io, entrance: Entrance)
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -257,9 +261,7 @@ where
                 return;
             }
         };
-        if let Some(entrance) = entrance
-            && let Err(refused) = session.admit(entrance)
-        {
+        if let Err(refused) = session.admit(entrance) {
             let reason = refused.to_string();
             session
                 .close(DisconnectReason::TooManyConnections, &reason)
@@ -269,35 +271,37 @@ where
         }
         self.user = Some(session.user().to_owned());
         self.tell(What::Authenticated {
-            method: session.method().name(),
-            fingerprint: session.identity().fingerprint.clone(),
+            proofs: session.identity().proofs().to_vec(),
             client: client(&session),
         });
-        let reason = self.channels(&mut session).await;
-        self.tell(What::Disconnected {
-            reason,
-            time: self.since.elapsed(),
-        });
+        let (reason, time) = self.channels(&mut session).await;
+        self.tell(What::Disconnected { reason, time });
     }
 
-    /// Opens channels until the connection ends, and says how it did.
-    async fn channels(&self, session: &mut Session<Proven<A::Identity>>) -> String {
-        loop {
+    /// Opens channels until the connection ends, and says how and when it did. By then nothing of it
+    /// is at work any more, and its files are closed.
+    async fn channels(&self, session: &mut Session<A::Identity>) -> (String, Duration) {
+        let mut channels = JoinSet::new();
+        let ended = loop {
+            // Those that are over, so that what is kept is bounded as open channels are.
+            while channels.try_join_next().is_some() {}
             match session.next().await {
                 Ok(Incoming::Session(offer)) => {
                     if let Some(channel) = offer.accept() {
-                        let files = (self.service.0.files)(&session.identity().identity);
+                        let files = (self.service.0.files)(session.identity());
                         let options = self.options();
-                        tokio::spawn(serve_channel(channel, files, options, self.teller()));
+                        channels.spawn(serve_channel(channel, files, options, self.teller()));
                     }
                 }
                 // Refused as the offer is dropped.
                 Ok(_) => self.tell(What::Declined {
                     request: "direct-tcpip",
                 }),
-                Err(lost) => return ending(&lost),
+                Err(lost) => break (ending(&lost), self.since.elapsed()),
             }
-        }
+        };
+        while channels.join_next().await.is_some() {}
+        ended
     }
 
     fn options(&self) -> Options {

@@ -3,8 +3,10 @@
 //! Decides nothing.
 
 use super::event::What;
+use sansftp_keys::certificate::{Certificate, is_certificate};
 use sansftp_keys::sha256_fingerprint;
 use sansftp_proto::auth::server::{Attempt, Offered};
+use sansftp_proto::crypto::PublicKey;
 use sansftp_tokio::server::{Authenticate, Judgement};
 
 /// Judges as `judge` does.
@@ -13,60 +15,42 @@ pub(super) struct Told<A, T> {
     pub(super) tell: T,
 }
 
-/// Who it is, and the key that proved it.
-pub(super) struct Proven<I> {
-    pub(super) identity: I,
-    pub(super) fingerprint: Option<String>,
-}
-
 impl<A, T> Authenticate for Told<A, T>
 where
     A: Authenticate + Sync,
     T: Fn(What) + Send + Sync + 'static,
 {
-    type Identity = Proven<A::Identity>;
+    type Identity = A::Identity;
 
     async fn judge(&mut self, attempt: &Attempt) -> Judgement<Self::Identity> {
-        let fingerprint = match &attempt.method {
-            Offered::PublicKey { key, .. } | Offered::PublicKeyProbe { key, .. } => {
-                Some(sha256_fingerprint(key))
-            }
-            _ => None,
-        };
-        match self.judge.judge(attempt).await {
-            Judgement::Accept(identity) => Judgement::Accept(Proven {
-                identity,
-                fingerprint,
-            }),
-            Judgement::Reject { methods } => {
-                // To ask which methods there are is no attempt to get in.
-                if !matches!(attempt.method, Offered::None) {
-                    (self.tell)(What::Denied {
-                        user: attempt.user.clone(),
-                        method: name(&attempt.method),
-                        fingerprint,
-                    });
+        let judgement = self.judge.judge(attempt).await;
+        // To ask which methods there are is no attempt to get in.
+        if matches!(judgement, Judgement::Reject { .. }) && !matches!(attempt.method, Offered::None)
+        {
+            let fingerprint = match &attempt.method {
+                Offered::PublicKey { key, .. } | Offered::PublicKeyProbe { key, .. } => {
+                    Some(fingerprint(key))
                 }
-                Judgement::Reject { methods }
-            }
-            Judgement::Partial { methods } => Judgement::Partial { methods },
-            Judgement::Acceptable => Judgement::Acceptable,
-            Judgement::Prompt {
-                name,
-                instruction,
-                prompts,
-            } => Judgement::Prompt {
-                name,
-                instruction,
-                prompts,
-            },
-            Judgement::ChangePassword { prompt } => Judgement::ChangePassword { prompt },
-            // What is not known here lets nobody in.
-            _ => Judgement::Reject {
-                methods: Vec::new(),
-            },
+                _ => None,
+            };
+            (self.tell)(What::Denied {
+                user: attempt.user.clone(),
+                method: name(&attempt.method),
+                fingerprint,
+            });
         }
+        judgement
     }
+}
+
+/// As `ssh-keygen -l` shows it, also of a certificate: that of the key inside.
+fn fingerprint(key: &PublicKey) -> String {
+    if is_certificate(key)
+        && let Ok(certificate) = Certificate::parse(key)
+    {
+        return sha256_fingerprint(certificate.key());
+    }
+    sha256_fingerprint(key)
 }
 
 /// As RFC 4252 and RFC 4256 name it.

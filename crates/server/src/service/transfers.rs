@@ -89,11 +89,13 @@ impl<F: Fn(What) + Send + Sync + 'static> Observe for Transfers<F> {
                 path,
                 read,
                 written,
+                by,
                 outcome,
             } => What::Transferred {
                 path: Bytes::copy_from_slice(path),
                 read: *read,
                 written: *written,
+                by: *by,
                 time: self.ended(path).map(|it| it.elapsed()).unwrap_or_default(),
                 failure: outcome.err().map(ToString::to_string),
             },

@@ -42,6 +42,17 @@ pub struct Proof {
     pub label: String,
 }
 
+impl Proof {
+    /// Something that was proved by neither a key nor anything else that has a name.
+    pub const fn new(method: Method) -> Self {
+        Self {
+            method,
+            fingerprint: String::new(),
+            label: String::new(),
+        }
+    }
+}
+
 impl Identity {
     /// Whether none of the proofs forbids a feature.
     pub fn allows(&self, feature: Feature) -> bool {

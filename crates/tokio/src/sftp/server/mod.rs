@@ -25,7 +25,7 @@ pub(crate) use engine::Engine;
 pub use file_system::{Directory, File, FileId, FileSystem, Outcome};
 pub use longname::longname;
 pub use memory::MemFs;
-pub use observe::{Event, Observe};
+pub use observe::{ClosedBy, Event, Observe};
 pub use requests::{Requests, UnknownRequest};
 pub use serve::serve;
 

@@ -11,6 +11,15 @@ pub trait Observe: Debug + Send + Sync + 'static {
     fn observe(&self, event: &Event<'_>);
 }
 
+/// Who closed a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClosedBy {
+    /// The client, by a request.
+    Client,
+    /// This side, because the session ended while it was open.
+    End,
+}
+
 /// What was done. Paths are the client's own, fit neither for a terminal nor for a line of a log as
 /// they are.
 #[derive(Debug)]
@@ -42,6 +51,8 @@ pub enum Event<'a> {
         read: u64,
         /// Bytes that were written to it by this handle.
         written: u64,
+        /// By whom: whatever the client did not close may be half of a file.
+        by: ClosedBy,
         /// A failure of earlier writes that showed only now.
         outcome: Result<(), &'a Status>,
     },

@@ -2,7 +2,7 @@
 
 use super::engine::Inner;
 use super::handles::{OpenDirectory, OpenFile, Opened, Reading};
-use super::observe::Event;
+use super::observe::{ClosedBy, Event};
 use super::{Directory, End, Outcome};
 use bytes::Bytes;
 use sansftp_proto::limits;
@@ -54,7 +54,7 @@ impl Inner {
     /// Closes what the client did not.
     pub(super) fn close_unasked(&self, opened: Opened) {
         match &opened {
-            Opened::File(file) => self.tell_closed(file, &Ok(())),
+            Opened::File(file) => self.tell_closed(file, ClosedBy::End, &Ok(())),
             Opened::Directory(directory) => self.tell(&Event::ClosedDirectory {
                 path: &directory.path,
             }),
@@ -201,7 +201,7 @@ impl Inner {
             } => reply.with(guarded(|| self.write_at(opened, offset, &data))),
             Asked::Close { reply, .. } => {
                 let outcome = guarded(|| file.close());
-                self.tell_closed(opened, &outcome);
+                self.tell_closed(opened, ClosedBy::Client, &outcome);
                 reply.with(outcome)
             }
             Asked::Fstat { reply, .. } => reply.with(guarded(|| file.stat())),
@@ -333,11 +333,12 @@ impl Inner {
         outcome
     }
 
-    fn tell_closed(&self, file: &OpenFile, outcome: &Outcome<()>) {
+    fn tell_closed(&self, file: &OpenFile, by: ClosedBy, outcome: &Outcome<()>) {
         self.tell(&Event::Closed {
             path: &file.path,
             read: file.read.load(Ordering::Relaxed),
             written: file.written.load(Ordering::Relaxed),
+            by,
             outcome: told(outcome),
         });
     }

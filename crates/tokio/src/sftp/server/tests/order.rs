@@ -401,8 +401,9 @@ impl Observe for Log {
                 path,
                 read,
                 written,
+                by,
                 ..
-            } => format!("close {} {read} {written}", text(path)),
+            } => format!("close {} {read} {written} {by:?}", text(path)),
             Event::OpenedDirectory { path, .. } => format!("opendir {}", text(path)),
             Event::ClosedDirectory { path } => format!("closedir {}", text(path)),
             Event::Performed {
@@ -449,6 +450,8 @@ fn what_is_done_is_told() {
         newpath: b"/g",
     });
     session.open_dir(b"/");
+    let again = session.open(b"/g", both());
+    session.close(&again);
     session.finish();
     let lines = log.0.lock().unwrap();
     let expected = [
@@ -458,7 +461,9 @@ fn what_is_done_is_told() {
         "denied stat",
         "posix-rename /f /g true",
         "opendir /",
-        "close /f 3 4",
+        "open /g true",
+        "close /g 0 0 Client",
+        "close /f 3 4 End",
         "closedir /",
         "end 3 4",
     ];
