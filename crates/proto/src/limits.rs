@@ -39,6 +39,10 @@ pub const AWAITED_REPLIES: usize = 256;
 /// Pieces of received data shorter than this are copied together, so that dribbled bytes do not each
 /// pin a whole read buffer. With buffers of 256 KiB, data pins at most 256 times its length.
 pub const SMALL_PIECE: usize = 1024;
+/// Pieces of received data that wait in one channel in the buffers that they came in; what comes
+/// behind them is copied. With buffers of 256 KiB, a channel that nobody reads pins 4 MiB beyond its
+/// window.
+pub const PINNED_PIECES: usize = 16;
 
 /// Longest SFTP message: 256 KiB of data and its header, as OpenSSH accepts.
 pub const SFTP_MESSAGE: usize = 256 * 1024 + 1024;
@@ -73,7 +77,7 @@ pub struct Limits {
     /// Channels open at once; 64. More are refused as a shortage of resources.
     pub channels: usize,
     /// Receive window that a channel starts with, in bytes; 2 MiB, as OpenSSH. Also what one channel
-    /// can make us hold.
+    /// can make us hold, [`PINNED_PIECES`] apart.
     pub window: u32,
     /// Bytes of data in one channel message that we announce we take; 256 KiB. Larger packets cost
     /// fewer system calls.

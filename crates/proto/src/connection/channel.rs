@@ -5,7 +5,7 @@ use super::credit::{Allowance, Credit, LARGEST_PIECE};
 use super::messages::{Close, Data, Eof, ExtendedData, STDERR};
 use super::requests::Replies;
 use crate::error::PeerMisbehaved;
-use crate::limits::SMALL_PIECE;
+use crate::limits::{PINNED_PIECES, SMALL_PIECE};
 use crate::wire::Message;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -113,11 +113,11 @@ impl Channel {
         let recipient = self.remote;
         if !self.outbox.is_empty() {
             // RFC 4254 §5.2: a window of 0 stops data, and nothing but data.
-            let (stream, run) = self.outbox.run();
-            let bytes = self.allowance.claim(run);
-            if bytes == 0 {
+            if self.allowance.window() == 0 {
                 return Sent::Nothing;
             }
+            let (stream, run) = self.outbox.run();
+            let bytes = self.allowance.claim(run);
             // As `Data::write` and `ExtendedData::write`, but out of several pieces that were never
             // joined.
             match stream {
@@ -198,7 +198,8 @@ pub(super) enum Stream {
 /// Data that has arrived and waits for its reader.
 ///
 /// Pieces are slices of the packets that they came in. Short ones are copied together: each byte
-/// dribbled in a packet of its own would pin a whole read buffer.
+/// dribbled in a packet of its own would pin a whole read buffer. Where many wait already the reader is
+/// the slower one, and all further ones are copied.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     pieces: VecDeque<Bytes>,
@@ -218,7 +219,11 @@ impl Inbox {
         if !self.tail.is_empty() {
             self.pieces.push_back(self.tail.split().freeze());
         }
-        self.pieces.push_back(piece);
+        self.pieces.push_back(if self.pieces.len() < PINNED_PIECES {
+            piece
+        } else {
+            Bytes::copy_from_slice(&piece)
+        });
     }
 
     /// Whether the reader is to be told of news: once, and again only after it has seen the end.
@@ -227,7 +232,7 @@ impl Inbox {
     }
 
     /// Takes the oldest piece. At the end the reader asks to be told again.
-    fn pop(&mut self) -> Option<Bytes> {
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
         if let Some(piece) = self.pieces.pop_front() {
             return Some(piece);
         }
@@ -244,10 +249,13 @@ impl Inbox {
 }
 
 /// Data of both streams that waits for the peer's window, which they share, and for room on the way.
-/// It leaves in the order in which it was written.
+/// It leaves in the order in which it was written. Short pieces are copied together as they come: each
+/// would otherwise cost many times its length, and pin the buffer that it is part of.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pieces: VecDeque<(Stream, Bytes)>,
+    /// Short pieces of one stream, all younger than `pieces`.
+    tail: Option<(Stream, BytesMut)>,
     /// The sum of the pieces' lengths.
     queued: usize,
     /// How much of it is extended data.
@@ -263,19 +271,40 @@ impl Outbox {
             self.blocked = true;
             return Err(piece);
         }
-        if !piece.is_empty() {
-            self.queued = self.queued.saturating_add(piece.len());
-            if stream == Stream::Extended {
-                self.extended = self.extended.saturating_add(piece.len());
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.queued = self.queued.saturating_add(piece.len());
+        if stream == Stream::Extended {
+            self.extended = self.extended.saturating_add(piece.len());
+        }
+        match &mut self.tail {
+            Some((it, tail)) if *it == stream && piece.len() < SMALL_PIECE => {
+                tail.extend_from_slice(&piece);
             }
-            self.pieces.push_back((stream, piece));
+            _ => {
+                self.settle();
+                if piece.len() < SMALL_PIECE {
+                    self.tail = Some((stream, BytesMut::from(&*piece)));
+                } else {
+                    self.pieces.push_back((stream, piece));
+                }
+            }
         }
         Ok(())
     }
 
+    /// Makes the short ones a piece like any other.
+    fn settle(&mut self) {
+        let tail = self.tail.take();
+        self.pieces
+            .extend(tail.map(|(stream, tail)| (stream, tail.freeze())));
+    }
+
     /// The stream that is next, and how many bytes of it can go into one message: as many as wait
     /// before the other stream's, counted no further than needed.
-    fn run(&self) -> (Stream, usize) {
+    fn run(&mut self) -> (Stream, usize) {
+        self.settle();
         let Some(&(stream, _)) = self.pieces.front() else {
             return (Stream::Data, 0);
         };
@@ -332,8 +361,8 @@ impl Outbox {
         self.queued
     }
 
-    fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+    const fn is_empty(&self) -> bool {
+        self.queued == 0
     }
 }
 

@@ -1,6 +1,8 @@
 //! Data, windows, EOF and CLOSE (RFC 4254 §5.2, §5.3).
 
 use super::*;
+use crate::connection::channel::Inbox;
+use crate::limits::{PINNED_PIECES, SMALL_PIECE};
 
 // ---- data and windows (RFC 4254 §5.2)
 
@@ -219,6 +221,46 @@ fn what_goes_to_standard_error_shares_the_window_and_keeps_its_place() {
         ]
     );
     assert_eq!(server.mux.queued(id), 0);
+}
+
+#[test]
+fn short_pieces_that_wait_pin_no_buffer_and_leave_as_one() {
+    let mut server = End::<Server>::new();
+    let id = server.session(0, 100_000);
+    let buffer = Bytes::from(vec![7; 64 * 1024]);
+    for at in 0..1000 {
+        server.mux.write(id, buffer.slice(at..=at)).unwrap();
+        // What cannot leave is not looked at.
+        assert_eq!(server.says(), Vec::<Vec<u8>>::new());
+    }
+    assert!(buffer.is_unique(), "all were copied");
+    server.mux.write(id, buffer.slice(..5000)).unwrap();
+    assert!(!buffer.is_unique(), "long ones are not");
+    let bytes = 6000;
+    let adjust = WindowAdjust {
+        recipient: 0,
+        bytes,
+    };
+    drop(server.gets(&adjust).unwrap());
+    assert_eq!(server.says(), [wire(&data(THEIRS, &[7; 6000]))]);
+    assert!(buffer.is_unique());
+}
+
+#[test]
+fn a_channel_that_nobody_reads_pins_few_buffers() {
+    let mut inbox = Inbox::default();
+    let buffers: Vec<_> = (0..PINNED_PIECES + 10)
+        .map(|n| Bytes::from(vec![n as u8; SMALL_PIECE]))
+        .collect();
+    for buffer in &buffers {
+        inbox.push(buffer.clone());
+    }
+    let pinned = buffers.iter().filter(|it| !it.is_unique()).count();
+    assert_eq!(pinned, PINNED_PIECES);
+    for buffer in &buffers {
+        assert_eq!(inbox.pop().as_ref(), Some(buffer));
+    }
+    assert_eq!(inbox.pop(), None);
 }
 
 #[test]
