@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -21,7 +22,7 @@ struct Fixture {
     dir: TempDir,
     port: u16,
     /// Serves until it is dropped.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Fixture {
@@ -55,10 +56,15 @@ impl Fixture {
         let config = Arc::new(Config::server(provider, vec![host_key]));
         let files = Arc::new(MemFs::new(1 << 30));
         runtime.spawn(server::serve(listener, config, keys, files));
-        Self {
-            dir,
-            port,
-            _runtime: runtime,
+        Self { dir, port, runtime }
+    }
+
+    /// Waits until nothing runs but what accepts connections.
+    fn is_idle_soon(&self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.runtime.metrics().num_alive_tasks() > 1 {
+            assert!(Instant::now() < end, "something is left");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -206,11 +212,32 @@ fn what_a_client_leaves_behind_is_told_to_hang_up() {
         .unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(20);
     while !gone.exists() {
-        assert!(std::time::Instant::now() < end, "nobody told it");
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        assert!(Instant::now() < end, "nobody told it");
+        std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn what_a_program_leaves_running_is_not_waited_for_once_the_client_has_gone() {
+    let fixture = Fixture::start();
+    let mut ssh = fixture.ssh();
+    let mut child = ssh
+        .arg("sleep 30 & echo ready")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = [0; 6];
+    let stdout = child.stdout.as_mut().unwrap();
+    stdout.read_exact(&mut ready).unwrap();
+    // The program has ended by then, and its output is open.
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fixture.is_idle_soon();
 }
 
 #[test]
@@ -287,6 +314,30 @@ fn a_connection_goes_onward_and_one_that_cannot_is_refused() {
     let refused = finished(fixture.ssh().args(["-W", &target]).stdin(Stdio::null()));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("Connection refused"), "{said}");
+}
+
+#[test]
+fn a_connection_onward_ends_with_a_client_that_had_nothing_more_to_say() {
+    let fixture = Fixture::start();
+    let behind = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut ssh = fixture.ssh();
+    ssh.args(["-W", &behind.local_addr().unwrap().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = ssh.spawn().unwrap();
+    let (mut stream, _) = behind.accept().unwrap();
+    drop(child.stdin.take());
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the end comes through");
+    // The other direction stays open, and works.
+    stream.write_all(b"still here").unwrap();
+    let mut heard = [0; 10];
+    let stdout = child.stdout.as_mut().unwrap();
+    stdout.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"still here");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fixture.is_idle_soon();
+    drop(stream);
 }
 
 #[test]

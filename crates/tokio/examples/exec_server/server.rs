@@ -1,6 +1,6 @@
 //! What the example does with connections, channels and requests. Also run by the tests, inside them.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sansftp_proto::auth::server::{Attempt, Offered as Proof};
 use sansftp_proto::crypto::PublicKey;
 use sansftp_proto::role;
@@ -16,7 +16,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -140,24 +140,8 @@ async fn attend(mut channel: SessionChannel, mut child: Child) {
     }
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (to_stdout, to_stderr) = (channel.stream(), channel.stderr());
-    let output = tokio::spawn(async move {
-        let out = async {
-            let Some(mut stdout) = stdout else { return };
-            while let Some(piece) = piece(&mut stdout).await {
-                if to_stdout.send(piece).await.is_err() {
-                    return;
-                }
-            }
-        };
-        let err = async {
-            let Some(mut stderr) = stderr else { return };
-            while let Some(piece) = piece(&mut stderr).await {
-                if to_stderr.send(piece).await.is_err() {
-                    return;
-                }
-            }
-        };
-        tokio::join!(out, err);
+    let mut output = tokio::spawn(async move {
+        tokio::join!(pass_on(stdout, to_stdout), pass_on(stderr, to_stderr));
     });
     let status = loop {
         tokio::select! {
@@ -175,8 +159,11 @@ async fn attend(mut channel: SessionChannel, mut child: Child) {
             },
         }
     };
-    // What the program left running may still hold its output open.
-    let _ = output.await;
+    // What the program left running may still hold its output open: for as long as somebody listens.
+    tokio::select! {
+        _ = &mut output => {}
+        () = async { while channel.next().await.is_some() {} } => output.abort(),
+    }
     match status.as_ref().map(how) {
         Ok(How::Exited(status)) => channel.exit_status(status),
         Ok(How::Killed(name, core)) => channel.exit_signal(name, core, ""),
@@ -194,11 +181,11 @@ async fn feed(mut stream: ChannelStream, mut stdin: ChildStdin) {
     }
 }
 
-async fn piece(output: &mut (impl AsyncRead + Unpin)) -> Option<Bytes> {
-    let mut piece = BytesMut::with_capacity(PIECE);
-    match output.read_buf(&mut piece).await {
-        Ok(read) if read > 0 => Some(piece.freeze()),
-        _ => None,
+/// What a program says, until it says no more or nobody listens.
+async fn pass_on(from: Option<impl AsyncRead + Unpin>, mut to: impl AsyncWrite + Unpin) {
+    if let Some(from) = from {
+        let mut from = BufReader::with_capacity(PIECE, from);
+        let _ = tokio::io::copy_buf(&mut from, &mut to).await;
     }
 }
 
@@ -263,9 +250,24 @@ async fn onward(host: Bytes, port: u16, offer: Offered<ChannelStream>) -> io::Re
             return Ok(());
         }
     };
-    let Some(mut here) = offer.accept() else {
+    let Some(here) = offer.accept() else {
         return Ok(());
     };
-    tokio::io::copy_bidirectional(&mut here, &mut there).await?;
+    let gone = here.closed();
+    let (mut from_here, mut to_here) = tokio::io::split(here);
+    let (mut from_there, mut to_there) = there.split();
+    let forth = async {
+        tokio::io::copy(&mut from_here, &mut to_there).await?;
+        to_there.shutdown().await
+    };
+    let back = async {
+        tokio::select! {
+            copied = tokio::io::copy(&mut from_there, &mut to_here) => copied.map(drop)?,
+            // Nobody is left to hear what may still come.
+            () = gone => {}
+        }
+        to_here.shutdown().await
+    };
+    tokio::try_join!(forth, back)?;
     Ok(())
 }

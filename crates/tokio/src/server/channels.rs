@@ -107,7 +107,7 @@ impl shared::Machines<Server> for Channels {
                 }
             }
             ChannelEvent::Closed(id) => match self.get(id) {
-                Some(channel) => channel.closed(),
+                Some(channel) => channel.closed(mux),
                 None => mux.close(id),
             },
             _ => {}
@@ -228,13 +228,29 @@ impl Channel {
         Poll::Pending
     }
 
+    /// Whether it is open at both ends.
+    pub(super) fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    /// Waits until it is not open any more.
+    pub(super) fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if !self.is_open() {
+            return Poll::Ready(());
+        }
+        self.askers.add(cx);
+        Poll::Pending
+    }
+
     /// How the program ended; the last that is said counts.
     pub(super) fn set_farewell(&mut self, farewell: ToClient) {
         self.farewell = Some(farewell);
     }
 
-    /// Lets `engine` have the channel's data from now on; the channel ends with it.
-    pub(super) fn serve(&mut self, engine: Arc<Engine>) {
+    /// Lets `engine` have the channel's data from now on; the channel ends with it. Nobody is left to
+    /// look at requests.
+    pub(super) fn serve(&mut self, mux: &mut Mux<Server>, engine: Arc<Engine>) {
+        self.refuse_requests(mux);
         self.served = Some(Served {
             engine,
             input: Input::Open,
@@ -270,20 +286,29 @@ impl Channel {
     }
 
     /// Both ends have closed the channel.
-    fn closed(&mut self) {
+    fn closed(&mut self, mux: &mut Mux<Server>) {
         self.stage = match self.stage {
             Stage::Open | Stage::Closed => Stage::Closed,
-            Stage::Leaving | Stage::Closing | Stage::Gone => Stage::Gone,
+            Stage::Leaving | Stage::Closing | Stage::Gone => {
+                // What came last nobody will read, and it would hold the channel's number.
+                mux.close(self.id);
+                Stage::Gone
+            }
         };
         self.wake();
     }
 
-    fn leave(&mut self, mux: &mut Mux<Server>) {
+    fn refuse_requests(&mut self, mux: &mut Mux<Server>) {
+        self.held = 0;
         for (_, answer) in self.requests.drain(..) {
             if let Some(answer) = answer {
                 mux.answer(answer, false);
             }
         }
+    }
+
+    fn leave(&mut self, mux: &mut Mux<Server>) {
+        self.refuse_requests(mux);
         if let Some(served) = self.served.take() {
             served.engine.abort();
         }
@@ -295,11 +320,14 @@ impl Channel {
             }
             Stage::Leaving | Stage::Closing | Stage::Gone => {}
         }
+        // There may be streams of it that wait.
+        self.wake();
     }
 
-    /// The connection has ended.
+    /// The connection has ended. What was served is the application's alone from here on: whoever waits
+    /// for its end is woken by it, and not by a driver that may be gone by then.
     fn lost(&mut self) {
-        if let Some(served) = &mut self.served {
+        if let Some(mut served) = self.served.take() {
             served.engine.abort();
             served.waiters.wake();
         }
@@ -308,6 +336,10 @@ impl Channel {
 
     fn pump(&mut self, mux: &mut Mux<Server>) -> bool {
         let mut moved = self.pump_served(mux);
+        if self.stage == Stage::Leaving {
+            // Nobody reads it any more, and a client may read only once it has sent all.
+            while mux.read(self.id).is_some() {}
+        }
         // Clients may take the end of the program for the end of its output.
         if mux.queued(self.id) == 0
             && let Some(farewell) = self.farewell.take()

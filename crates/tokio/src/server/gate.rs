@@ -20,8 +20,8 @@ pub struct Bounds {
     /// out with less than a flood.
     pub half_open_begin: usize,
     /// Connections that are not authenticated yet, above which every new one is dropped; 100. Each
-    /// may cost a key exchange, some 50 KiB, and
-    /// [`Limits::login`](sansftp_proto::limits::Limits::login) of time.
+    /// may cost a key exchange, some 50 KiB (half a MiB for one that sends the longest packets there
+    /// are), and [`Limits::login`](sansftp_proto::limits::Limits::login) of time.
     pub half_open_full: usize,
     /// Sessions in all; 1,024.
     pub sessions: usize,
@@ -119,7 +119,9 @@ impl Gate {
         let _ = tokio::time::timeout(LAST, self.emptied()).await;
     }
 
-    /// Lets nobody in any more. Who is inside may stay, and who is about to authenticate may not.
+    /// Lets nobody in any more. Who is inside may stay, and who is about to authenticate may not:
+    /// that is said once it is proved who it is. Whoever wants such connections to end before drops
+    /// the future of [`Session::accept`](super::Session::accept).
     pub fn shut(&self) {
         self.0.lock().shut = true;
     }

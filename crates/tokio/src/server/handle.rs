@@ -83,6 +83,9 @@ impl Handle {
     ) -> Poll<io::Result<usize>> {
         let mut state = self.shared.lock();
         let (mux, channels) = parts(&mut state)?;
+        if !channels.get(self.id).is_some_and(|it| it.is_open()) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         let room = mux.room(self.id);
         // No room: the empty write asks to be told of some, or learns that there will be none.
         let piece = if room == 0 { Bytes::new() } else { piece(room) };
@@ -103,6 +106,18 @@ impl Handle {
                 Poll::Pending
             }
             Err(_) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    /// Waits until the channel is not open any more.
+    pub(super) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.shared.lock();
+        match parts(&mut state) {
+            Ok((_, channels)) => match channels.get(self.id) {
+                Some(channel) => channel.poll_closed(cx),
+                None => Poll::Ready(()),
+            },
+            Err(_) => Poll::Ready(()),
         }
     }
 
@@ -127,9 +142,9 @@ impl Handle {
     /// Lets a session of SFTP have the channel's data.
     pub(super) fn serve(&self, engine: &Arc<Engine>) {
         self.shared.with(|state| {
-            let lost = state.machines.lost().is_some();
-            match state.machines.get(self.id).filter(|_| !lost) {
-                Some(channel) => channel.serve(Arc::clone(engine)),
+            let State { conn, machines, .. } = state;
+            match conn.mux().zip(machines.get(self.id)) {
+                Some((mux, channel)) => channel.serve(mux, Arc::clone(engine)),
                 None => engine.abort(),
             }
         });

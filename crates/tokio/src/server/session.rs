@@ -91,8 +91,7 @@ impl<I: Send + 'static> Session<I> {
         let driver = tokio::spawn(Driver::new(Arc::clone(&shared), io));
         // From here on a drop, an error's included, ends the connection.
         let link = Link { shared, driver };
-        let identity = link.authenticate(authenticate).await?;
-        let (user, method) = link.who();
+        let (identity, user, method) = link.authenticate(authenticate).await?;
         Ok(Self {
             link,
             identity,
@@ -196,11 +195,11 @@ struct Link {
 }
 
 impl Link {
-    /// Has each attempt judged until one lets the user in.
+    /// Has each attempt judged until one lets the user in: who it is, under which name and how.
     async fn authenticate<A: Authenticate>(
         &self,
         mut authenticate: A,
-    ) -> Result<A::Identity, AcceptError> {
+    ) -> Result<(A::Identity, String, Method), AcceptError> {
         let mut user = None;
         let mut identity = None;
         loop {
@@ -216,7 +215,11 @@ impl Link {
                 }
                 // The core has taken the last verdict: that was the one which let the user in.
                 ServerEvent::Authenticated => {
-                    return identity.ok_or(AcceptError::Unusable(NO_IDENTITY));
+                    let identity = identity.take().ok_or(AcceptError::Unusable(NO_IDENTITY))?;
+                    if let Some((user, method)) = self.who() {
+                        return Ok((identity, user, method));
+                    }
+                    // It has ended since, and the next event says how.
                 }
                 _ => {}
             }
@@ -258,16 +261,11 @@ impl Link {
         .await
     }
 
-    /// Whose connection it is; nobody's if it has ended since.
-    fn who(&self) -> (String, Method) {
+    /// Whose connection it is, unless it has ended.
+    fn who(&self) -> Option<(String, Method)> {
         let mut state = self.shared.lock();
-        match state.conn.mux() {
-            Some(mux) => {
-                let proof = mux.authenticated();
-                (proof.user().to_owned(), proof.method())
-            }
-            None => (String::new(), Method::None),
-        }
+        let proof = state.conn.mux()?.authenticated();
+        Some((proof.user().to_owned(), proof.method()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::handle::{Handle, Output};
 use bytes::{Buf, Bytes};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -49,6 +49,16 @@ impl ChannelStream {
     /// [`io::ErrorKind::ConnectionAborted`] with [`Lost`](crate::Lost) in it.
     pub async fn send(&self, data: Bytes) -> io::Result<()> {
         send(&self.handle, Output::Standard, data).await
+    }
+
+    /// Completes when the channel is not open any more: the client has closed it, or it was closed
+    /// here, or the connection has ended. Until it is dropped it keeps the channel as a stream does.
+    ///
+    /// For whoever neither reads nor writes: a client that has ended its own direction and then goes
+    /// away is noticed by nothing else.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let handle = Arc::clone(&self.handle);
+        async move { poll_fn(|cx| handle.poll_closed(cx)).await }
     }
 
     /// Ends our direction, behind what was written: as shutting down.

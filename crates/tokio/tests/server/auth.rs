@@ -96,6 +96,18 @@ async fn whoever_proves_it_is_in_under_that_name_with_what_the_judge_said() {
 }
 
 #[tokio::test]
+async fn whoever_is_gone_as_soon_as_the_proof_is_taken_is_no_session() {
+    let (accepted, mut peer) = server(server_config(), Password);
+    peer.tries("ann", PASSWORD).await;
+    // No packet begins like that.
+    peer.into_stream().write_all(&[0xff; 16]).await.unwrap();
+    match timeout(SOON, accepted).await.unwrap().unwrap() {
+        Err(AcceptError::Lost { user, .. }) => assert_eq!(user.as_deref(), Some("ann")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn the_sixth_failure_is_the_last_and_is_judged() {
     let (calls, judge) = judge(|_: &Attempt| reject());
     let (accepted, mut peer) = server(server_config(), judge);

@@ -4,7 +4,8 @@ use crate::peer::*;
 use bytes::Bytes;
 use sansftp_proto::connection::{ChannelEvent, ToClient, ToServer};
 use sansftp_proto::error::Error;
-use sansftp_proto::session::ClientEvent;
+use sansftp_proto::role::Client;
+use sansftp_proto::session::{ClientEvent, Config};
 use sansftp_tokio::server::{DisconnectReason, Incoming, OpenFailureReason, WindowSize};
 use std::io;
 use std::time::Duration;
@@ -263,6 +264,100 @@ async fn what_was_sent_before_the_client_closed_can_be_read() {
     assert!(all == data);
     let error = stream.send("too late".into()).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+}
+
+/// A client that takes little at once.
+fn reluctant() -> Config<Client> {
+    let mut config = client_config();
+    config.limits.window = 1000;
+    config
+}
+
+#[tokio::test]
+async fn what_comes_when_the_program_has_ended_is_dropped_and_holds_nobody_up() {
+    let (mut session, mut peer) = session_with(server_config(), reluctant()).await;
+    let (channel, id) = tokio::join!(accept(&mut session), peer.opens());
+    let id = id.unwrap();
+    let output = pattern(100_000);
+    channel.stream().send(output.clone().into()).await.unwrap();
+    channel.exit_status(3);
+    drop(channel);
+    // More than the server's window, before anything is read.
+    let input = pattern(5_000_000);
+    let sent = timeout(SOON, peer.writes(id, &input)).await;
+    sent.expect("somebody takes it");
+    assert!(peer.reads(id, usize::MAX).await == output);
+    assert_eq!(peer.is_told(id).await, ToClient::ExitStatus(3));
+    peer.sees_closed(id).await;
+}
+
+#[tokio::test]
+async fn channels_that_nobody_holds_give_their_places_back_whatever_came_last() {
+    let mut config = server_config();
+    config.limits.channels = 2;
+    let (mut session, mut peer) = session_with(config, reluctant()).await;
+    for _ in 0..5 {
+        let (channel, id) = tokio::join!(accept(&mut session), peer.opens());
+        let id = id.expect("there is a place");
+        // How the program ended waits for output that the client does not take.
+        channel.stream().send(pattern(5000).into()).await.unwrap();
+        channel.exit_status(0);
+        drop(channel);
+        peer.writes(id, b"too late").await;
+        peer.mux().close(id);
+        peer.sees_closed(id).await;
+    }
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_whoever_still_writes() {
+    let (mut session, mut peer) = session_with(server_config(), reluctant()).await;
+    let (channel, id) = tokio::join!(accept(&mut session), peer.opens());
+    let id = id.unwrap();
+    let mut stream = channel.stream();
+    let writer = tokio::spawn(async move {
+        loop {
+            if let Err(error) = stream.write_all(&[7; 100_000]).await {
+                return error;
+            }
+        }
+    });
+    peer.lives(Duration::from_millis(50)).await;
+    channel.exit_status(0);
+    channel.close();
+    let error = timeout(SOON, writer).await.expect("it is told").unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    let output = peer.reads(id, usize::MAX).await;
+    assert!(output.len() > 1000 && output.iter().all(|it| *it == 7));
+    assert_eq!(peer.is_told(id).await, ToClient::ExitStatus(0));
+    peer.sees_closed(id).await;
+}
+
+#[tokio::test]
+async fn whoever_neither_reads_nor_writes_can_wait_for_the_close() {
+    let (mut session, mut peer) = session().await;
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let (channel, id) = tokio::join!(accept(&mut session), peer.opens());
+        let id = id.unwrap();
+        peer.mux().finish(id);
+        peer.flushes().await;
+        let mut stream = channel.stream();
+        let end = timeout(SOON, stream.chunk()).await.unwrap();
+        assert_eq!(end.unwrap(), None);
+        waiting.push((tokio::spawn(stream.closed()), channel, id));
+    }
+    peer.lives(Duration::from_millis(50)).await;
+    let [(first, _one, id), (second, _other, _)] = &mut waiting[..] else {
+        panic!("two of them")
+    };
+    assert!(!first.is_finished(), "one direction has ended, and no more");
+    peer.mux().close(*id);
+    peer.flushes().await;
+    timeout(SOON, first).await.expect("closed").unwrap();
+    assert!(!second.is_finished());
+    drop(session);
+    timeout(SOON, second).await.expect("lost").unwrap();
 }
 
 #[tokio::test]

@@ -5,11 +5,13 @@ use bytes::Bytes;
 use sansftp_proto::connection::{ToClient, ToServer};
 use sansftp_proto::session::Trust;
 use sansftp_tokio::server::{Serving, Session};
-use sansftp_tokio::sftp::server::{MemFs, Options};
+use sansftp_tokio::sftp::server::{Event, MemFs, Observe, Options};
 use sansftp_tokio::sftp::{OpenFlags, SftpError};
 use sansftp_tokio::{Client, Credentials, Deadlines};
-use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 /// A connection of this crate's own client, and its session.
@@ -80,6 +82,45 @@ async fn a_session_of_sftp_ends_with_its_connection() {
     assert!(end.error.is_some(), "broken off: {end:?}");
     let error = sftp.stat(b"file").await.unwrap_err();
     assert!(matches!(error, SftpError::Lost(_)), "{error}");
+}
+
+/// Holds up the end of a session until it is told to let it go.
+#[derive(Debug)]
+struct SlowEnd(Mutex<Receiver<()>>);
+
+impl Observe for SlowEnd {
+    fn observe(&self, event: &Event<'_>) {
+        if matches!(event, Event::Ended(_)) {
+            let _ = self.0.lock().unwrap().recv_timeout(SOON);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_sftp_that_ends_later_than_its_connection_is_heard_of() {
+    let pause = || tokio::time::sleep(Duration::from_millis(50));
+    let (mut session, mut peer) = session().await;
+    let (channel, id) = tokio::join!(accept(&mut session), peer.opens());
+    id.unwrap();
+    let (go, wait) = std::sync::mpsc::channel();
+    let mut options = Options::default();
+    options.observe = Some(Arc::new(SlowEnd(Mutex::new(wait))));
+    let serving = tokio::spawn(channel.serve_sftp(Arc::new(MemFs::new(1)), options));
+    // More than the client takes, so that the driver stays for a while after the end.
+    let (flood, id) = tokio::join!(accept(&mut session), peer.opens());
+    id.unwrap();
+    let sent = flood.stream().send(pattern(1_000_000).into()).await;
+    sent.unwrap();
+    pause().await;
+    drop(session);
+    pause().await;
+    // It has something to do then, too.
+    peer.into_stream().write_all(&[0; 16]).await.unwrap();
+    pause().await;
+    assert!(!serving.is_finished());
+    go.send(()).unwrap();
+    let end = timeout(SOON, serving).await.expect("it is told").unwrap();
+    assert!(end.error.is_some(), "broken off: {end:?}");
 }
 
 #[tokio::test]
