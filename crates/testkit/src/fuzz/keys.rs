@@ -2,11 +2,12 @@
 
 use crate::seeds::Choices;
 use sansftp_keys::authorized_keys::AuthorizedKeys;
+use sansftp_keys::certificate::{Certificate, is_certificate};
 use sansftp_keys::known_hosts::Pins;
 use sansftp_keys::{Host, KnownHosts, read_private_key, read_public, write_openssh, write_public};
-use sansftp_proto::crypto::Secret;
+use sansftp_proto::crypto::{PublicKey, Secret};
 
-/// Private and public keys. What reads, written and read again, is the same key.
+/// Private and public keys, and certificates. What reads, written and read again, is the same key.
 pub fn keys(data: &[u8]) {
     for passphrase in [None, Some(Secret::from("p"))] {
         if let Ok(file) = read_private_key(data, passphrase.as_ref()) {
@@ -24,6 +25,12 @@ pub fn keys(data: &[u8]) {
     let authorized = AuthorizedKeys::parse(data);
     let lines = lines(data);
     assert!(authorized.entries().len() + authorized.warnings().len() <= lines);
+    if let Ok(blob) = PublicKey::new(data.to_vec())
+        && let Ok(certificate) = Certificate::parse(&blob)
+    {
+        assert!(is_certificate(&blob));
+        assert!(!is_certificate(certificate.key()));
+    }
 }
 
 /// Lines about hosts. Each line says one thing or is reported, and a key that was found is found again.
