@@ -175,7 +175,7 @@ impl Extensions {
 
     /// Everything that is in either.
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
+    pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 

@@ -36,12 +36,10 @@ pub struct Answer {
     result: Result<Body, Status>,
 }
 
-impl Answer {
-    /// Bytes that the request carried, or that were set aside for its answer.
-    pub const fn weight(&self) -> usize {
-        self.open.weight
-    }
-}
+/// Requests to write that are handed out with their data in the buffers that it came in; that of
+/// others is copied. A few bytes keep a whole buffer, of 256 KiB perhaps, whatever else was in it. As
+/// many as OpenSSH's client sends ahead, so that for it nothing is copied.
+const PINNED: usize = 64;
 
 /// What a server holds at most for its client. One request may always come, whatever it asks for.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +71,8 @@ struct Unanswered {
     expected: Expected,
     /// Bytes that the request carries, or that its answer may take.
     weight: usize,
+    /// Whether it has the buffers that it came in.
+    pins: bool,
 }
 
 impl<K: Kind> Reply<K> {
@@ -243,7 +243,8 @@ asked! {
         UsersGroupsById "users-groups-by-id" UsersGroupsById { users: Vec<u32> = ids uids, groups: Vec<u32> = ids gids } -> Owners;
     }
     by_hand {
-        /// SSH_FXP_WRITE (§6.4): `data` in the pieces in which it came, uncopied.
+        /// SSH_FXP_WRITE (§6.4): `data` in the pieces in which it came, uncopied but where many such
+        /// requests are unanswered.
         Write "write" { handle: Handle, offset: u64, data: Data } -> Status;
         /// `limits@openssh.com`
         Limits "limits" {} -> ServerLimits;
@@ -312,6 +313,8 @@ pub struct Server {
     /// Requests that were handed out and not answered, and their bytes.
     unanswered: usize,
     weight: usize,
+    /// Those of them that have the buffers that they came in.
+    pinned: usize,
     ended: Option<Error>,
 }
 
@@ -328,6 +331,7 @@ impl Server {
             output: Output::default(),
             unanswered: 0,
             weight: 0,
+            pinned: 0,
             ended: None,
         }
     }
@@ -343,7 +347,7 @@ impl Server {
     /// whoever denies them in words of its own.
     #[must_use]
     pub const fn knowing(mut self, extensions: Extensions) -> Self {
-        self.known = self.known.and(extensions);
+        self.known = self.known.union(extensions);
         self
     }
 
@@ -390,9 +394,11 @@ impl Server {
             id,
             expected,
             weight,
+            pins,
         } = answer.open;
         self.unanswered -= 1;
         self.weight -= weight;
+        self.pinned -= usize::from(pins);
         if self.ended.is_some() {
             return;
         }
@@ -522,9 +528,16 @@ impl Server {
             id,
             expected: Expected::Status,
             weight: message.len(),
+            pins: false,
         };
         let mut asked = if number == messages::Write::NUMBER {
-            read_write(message, open)?
+            let open = Unanswered {
+                pins: self.pinned < PINNED,
+                ..open
+            };
+            let asked = read_write(message, open)?;
+            self.pinned += usize::from(open.pins);
+            asked
         } else {
             let body = message.copied();
             if number == Extended::NUMBER {
@@ -606,10 +619,14 @@ fn read_write(mut message: Data, open: Unanswered) -> Result<Asked, Malformed> {
     if length > message.len() {
         return Err(TRUNCATED);
     }
+    let mut data = message.split_to(length);
+    if !open.pins {
+        data = data.copied().into();
+    }
     Ok(Asked::Write {
         handle,
         offset,
-        data: message.split_to(length),
+        data,
         reply: Reply {
             open,
             kind: PhantomData,

@@ -83,6 +83,40 @@ fn the_lower_version_counts_and_below_3_there_is_none() {
     }
 }
 
+#[test]
+fn unanswered_writes_keep_few_of_the_buffers_that_they_came_in() {
+    const FEW: usize = 64;
+    let mut server = greeted();
+    let write = framed(
+        7,
+        &Write {
+            handle: b"h",
+            offset: 0,
+            data: b"a few bytes",
+        },
+    );
+    let buffer = [&write[..], &raw(99, Some(8), &[0; 10_000])].concat();
+    let give = |server: &mut Server| {
+        let buffer = Bytes::from(buffer.clone());
+        server.handle_data(buffer.clone()).unwrap();
+        let asked = server.poll_request().unwrap().unwrap();
+        assert!(server.poll_request().unwrap().is_none());
+        (asked, buffer)
+    };
+    let (asked, buffers): (Vec<_>, Vec<_>) = (0..FEW * 3).map(|_| give(&mut server)).unzip();
+    let pinned = buffers.iter().filter(|it| !it.is_unique()).count();
+    assert_eq!(pinned, FEW);
+    for asked in asked {
+        let Asked::Write { data, reply, .. } = asked else {
+            panic!("a write: {asked:?}");
+        };
+        assert_eq!(data, Bytes::from_static(b"a few bytes").into());
+        server.reply(reply, Ok(()));
+    }
+    let (_asked, buffer) = give(&mut server);
+    assert!(!buffer.is_unique(), "those that were answered do not count");
+}
+
 /// draft-ietf-secsh-filexfer-02 §6.1, §8
 #[test]
 fn unknown_requests_are_answered_and_change_nothing() {
