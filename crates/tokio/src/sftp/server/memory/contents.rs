@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of a block: large enough that large files are few, small enough that growing one by little
 /// copies little.
 const BLOCK: usize = 64 * 1024;
+/// What a block takes of the quota beside what is in it, about.
+const BLOCK_COST: u64 = 128;
 /// Largest size of a file: that of `off_t`.
 const LARGEST: u64 = i64::MAX as u64;
 
@@ -125,26 +127,32 @@ impl Contents {
         if kept > 0
             && let Some(mut block) = cut.remove(&last)
         {
-            let before = block.len();
+            let before = cost(&block);
             block.truncate(kept);
-            self.quota.give((before - block.len()) as u64);
+            // What is not counted any more must not be held either.
+            block.shrink_to_fit();
+            self.quota.give(before - cost(&block));
             self.blocks.insert(last, block);
         }
-        self.quota
-            .give(cut.values().map(|it| it.len() as u64).sum());
+        self.quota.give(cut.values().map(|it| cost(it)).sum());
         self.len = len;
         Ok(())
     }
 
     fn write_block(&mut self, number: u64, start: usize, data: &[u8]) -> Outcome<()> {
-        let block = self.blocks.entry(number).or_default();
         let end = start + data.len();
-        if end > block.len() {
-            self.quota.take((end - block.len()) as u64)?;
+        // Before there is a block: where there is no room, nothing of it may stay.
+        let (len, new) = match self.blocks.get(&number) {
+            Some(block) => (block.len(), 0),
+            None => (0, BLOCK_COST),
+        };
+        self.quota.take(new + end.saturating_sub(len) as u64)?;
+        let block = self.blocks.entry(number).or_default();
+        if end > len {
             if end > block.capacity() {
                 // No more than a block, however a vector likes to grow.
                 let room = end.max(block.capacity() * 2).min(BLOCK);
-                block.reserve_exact(room - block.len());
+                block.reserve_exact(room - len);
             }
             block.resize(end, 0);
         }
@@ -155,9 +163,14 @@ impl Contents {
 
 impl Drop for Contents {
     fn drop(&mut self) {
-        let taken = self.blocks.values().map(|it| it.len() as u64).sum();
+        let taken = self.blocks.values().map(|it| cost(it)).sum();
         self.quota.give(taken);
     }
+}
+
+/// What a block takes of the quota.
+const fn cost(block: &[u8]) -> u64 {
+    BLOCK_COST + block.len() as u64
 }
 
 /// The block that a byte is in, and where.
@@ -237,9 +250,9 @@ mod tests {
 
     #[test]
     fn a_hole_takes_no_room() {
-        let (mut contents, quota) = contents(10);
+        let (mut contents, quota) = contents(BLOCK_COST + 10);
         contents.set_len(LARGEST).unwrap();
-        assert_eq!(quota.left(), 10);
+        assert_eq!(quota.left(), BLOCK_COST + 10);
         let far = 1 << 40;
         contents
             .write(far, &Bytes::from_static(b"x").into())
@@ -263,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_may_be_taken_again() {
-        let (mut contents, quota) = contents(100_000);
+        let (mut contents, quota) = contents(100_000 + 2 * BLOCK_COST);
         let data: Data = Bytes::from(vec![1; 100_000]).into();
         contents.write(0, &data).unwrap();
         assert_eq!(quota.left(), 0);
@@ -274,6 +287,30 @@ mod tests {
         contents.set_len(70_000).unwrap();
         assert_eq!(quota.left(), 30_000);
         contents.set_len(0).unwrap();
-        assert_eq!(quota.left(), 100_000);
+        assert_eq!(quota.left(), 100_000 + 2 * BLOCK_COST);
+    }
+
+    #[test]
+    fn what_is_held_is_what_is_counted() {
+        let (mut contents, quota) = contents(1_000_000);
+        let data: Data = Bytes::from(vec![1; BLOCK]).into();
+        contents.write(0, &data).unwrap();
+        contents.set_len(1).unwrap();
+        let capacity = contents.blocks[&0].capacity();
+        assert!(capacity < 100, "{capacity} bytes are held for one");
+        let one: Data = Bytes::from_static(b"x").into();
+        let writes = (0..).take_while(|at| contents.write(at * BLOCK as u64, &one).is_ok());
+        assert!(writes.count() < 10_000, "a block of one byte is no byte");
+        let blocks = contents.blocks.len();
+        for at in 20_000..20_100 {
+            assert_eq!(contents.write(at * BLOCK as u64, &one), Err(FULL));
+        }
+        assert_eq!(
+            contents.blocks.len(),
+            blocks,
+            "nothing is kept of a failure"
+        );
+        drop(contents);
+        assert_eq!(quota.left(), 1_000_000);
     }
 }

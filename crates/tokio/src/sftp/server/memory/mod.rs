@@ -29,7 +29,8 @@ pub struct MemFs {
 }
 
 impl MemFs {
-    /// An empty one. Contents, names and links may take `most` bytes together.
+    /// An empty one. Contents, names and links may take `most` bytes together, what it costs to keep
+    /// them included, about.
     pub fn new(most: u64) -> Self {
         let quota = Arc::new(Quota::new(most));
         let tree = Tree::new(Arc::clone(&quota));
