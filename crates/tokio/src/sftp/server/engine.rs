@@ -3,7 +3,7 @@
 //! touched.
 
 use super::handles::{Opened, Table};
-use super::perform::Task;
+use super::perform::{Task, discard};
 use super::schedule::{Lane, Schedule};
 use super::{End, FileSystem, Options};
 use crate::shared;
@@ -302,7 +302,7 @@ impl Inner {
 
     /// Closes what a session left open, and tells that it is over.
     fn bury(&self, remains: Remains) {
-        drop(remains.tasks);
+        remains.tasks.into_iter().for_each(discard);
         for opened in remains.opened {
             self.close_unasked(opened);
         }
@@ -360,10 +360,17 @@ impl State {
     }
 
     fn next_task(&mut self) -> Option<(Lane, Task)> {
-        match self.pace {
-            Pace::Going => self.schedule.take(),
-            Pace::Waiting => None,
+        if self.may_begin() {
+            self.schedule.take()
+        } else {
+            None
         }
+    }
+
+    /// Whether a request may begin: not while answers wait, and not any more once the session ends,
+    /// though others may still be at work.
+    fn may_begin(&self) -> bool {
+        self.is_serving() && self.pace == Pace::Going
     }
 
     const fn is_serving(&self) -> bool {
@@ -461,7 +468,7 @@ impl State {
 
     /// How many more threads would have something to do.
     fn missing_workers(&self) -> usize {
-        if self.pace == Pace::Waiting {
+        if !self.may_begin() {
             return 0;
         }
         let idle = self.workers - self.busy;

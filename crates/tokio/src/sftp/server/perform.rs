@@ -43,9 +43,13 @@ impl Inner {
                 asked.refuse(StatusCode::PERMISSION_DENIED.into())
             }
             Task::Paths(asked) => self.on_paths(asked),
-            Task::Opened(asked, Opened::File(file)) => self.on_file(asked, &file),
-            Task::Opened(asked, Opened::Directory(directory)) => {
-                self.on_directory(asked, &directory)
+            Task::Opened(asked, opened) => {
+                let answer = match &opened {
+                    Opened::File(file) => self.on_file(asked, file),
+                    Opened::Directory(directory) => self.on_directory(asked, directory),
+                };
+                discard(opened);
+                answer
             }
             Task::Between { asked, from, to } => self.between(asked, &from, &to),
         }
@@ -59,11 +63,7 @@ impl Inner {
                 path: &directory.path,
             }),
         }
-        // What a file system does when a file of its own is dropped may go wrong as well.
-        let _ = guarded(|| {
-            drop(opened);
-            Ok(())
-        });
+        discard(opened);
     }
 
     pub(super) fn tell_end(&self, end: &End) {
@@ -157,7 +157,7 @@ impl Inner {
             Opened::File(Arc::new(OpenFile {
                 file,
                 id,
-                path,
+                path: kept(&path),
                 appends: flags.contains(OpenFlags::APPEND),
                 read: AtomicU64::new(0),
                 written: AtomicU64::new(0),
@@ -180,7 +180,7 @@ impl Inner {
             };
             Opened::Directory(Arc::new(OpenDirectory {
                 number,
-                path,
+                path: kept(&path),
                 reading: Mutex::new(reading),
             }))
         })
@@ -355,6 +355,12 @@ impl Inner {
     }
 }
 
+/// A path for as long as something is open, without the request that it came in: behind a short path
+/// there may be 256 KiB of attributes.
+fn kept(path: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(path)
+}
+
 fn told<T>(outcome: &Outcome<T>) -> Result<(), &Status> {
     outcome.as_ref().map(drop)
 }
@@ -369,6 +375,14 @@ fn guarded<T>(f: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
             "the server failed; this is a bug in it",
         ))
     })
+}
+
+/// Drops what may be the last of something open: what a file system does then may go wrong as well.
+pub(super) fn discard<T>(it: T) {
+    let _ = guarded(|| {
+        drop(it);
+        Ok(())
+    });
 }
 
 /// The next names of a directory, as many as go into one answer.

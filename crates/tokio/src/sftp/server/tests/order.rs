@@ -211,12 +211,13 @@ fn a_panic_is_a_failure_and_the_session_goes_on() {
         session.open(b"/panics", both()),
         session.open(b"/f", both()),
     );
-    let quiet = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let failed = session.read(&broken, 0, 1);
-    let code = session.code(&open(b"/panics at once", both()));
-    let closed = session.close(&broken);
-    std::panic::set_hook(quiet);
+    let (failed, code, closed) = quietly(|| {
+        (
+            session.read(&broken, 0, 1),
+            session.code(&open(b"/panics at once", both())),
+            session.close(&broken),
+        )
+    });
     assert_eq!(failed, Err(StatusCode::FAILURE));
     assert_eq!(code, StatusCode::FAILURE);
     assert_eq!(closed, StatusCode::FAILURE);
@@ -246,6 +247,50 @@ fn an_abort_finishes_what_is_at_work_begins_nothing_and_closes_all() {
     rest.sort_unstable();
     assert_eq!(rest, ["drop", "drop"], "nine writes never begin");
     assert_eq!(session.engine.poll_transmit(), None);
+}
+
+/// One that ends while others are at work does not go on with what waits.
+#[test]
+fn after_an_abort_nothing_begins_while_another_file_is_at_work() {
+    let (mut session, fs, beginnings) = scripted(&[b"/slow", b"/f"]);
+    let (slow, file) = (session.open(b"/slow", both()), session.open(b"/f", both()));
+    let (hold, go) = (fs.stop(b"/slow"), fs.stop(b"/f"));
+    drop(session.write(&slow, 0, b"x"));
+    for _ in 0..10 {
+        drop(session.write(&file, 0, b"x"));
+    }
+    session.give();
+    assert_eq!([next(&beginnings), next(&beginnings)], ["write", "write"]);
+    session.engine.abort();
+    drop(go);
+    thread::sleep(Duration::from_millis(50));
+    drop(hold);
+    assert_eq!(session.end().bytes_written, 2);
+}
+
+#[test]
+fn a_file_that_panics_when_it_is_dropped_harms_nobody() {
+    let (mut session, fs, beginnings) = scripted(&[b"/f", b"/falls", b"/falls too"]);
+    let file = session.open(b"/f", both());
+    let falls = session.open(b"/falls", both());
+    let too = session.open(b"/falls too", both());
+    let (closed, end) = quietly(|| {
+        let closed = session.close(&falls);
+        let go = fs.stop(b"/f");
+        drop(session.write(&file, 0, b"x"));
+        // These wait when the session ends, and the second is the last that has its file.
+        drop(session.send(&Realpath { path: b"." }));
+        drop(session.send(&Close {
+            handle: too.as_bytes(),
+        }));
+        session.give();
+        while next(&beginnings) != "write" {}
+        session.engine.abort();
+        drop(go);
+        (closed, session.end())
+    });
+    assert_eq!(closed, StatusCode::OK);
+    assert_eq!(end.error, Some(Error::Closed));
 }
 
 #[test]
