@@ -605,8 +605,8 @@ impl From<Malformed> for Refused {
 
 /// SSH_FXP_WRITE field by field, so that its data stays in the pieces in which it came (§6.4).
 ///
-/// Alone of all requests it may be longer than its fields: rclone up to 1.60 sends its whole buffer with the last block of a
-/// file, under the right length, and sftp-server passes over the rest.
+/// Alone of all requests it may be longer than its fields: rclone up to 1.60 sends its whole buffer
+/// with the last block of a file, under the right length, and sftp-server passes over the rest.
 fn read_write(mut message: Data, open: Unanswered) -> Result<Asked, Malformed> {
     const TRUNCATED: Malformed = Malformed("truncated");
     let length = message.take_u32().ok_or(TRUNCATED)? as usize;

@@ -36,10 +36,12 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// Files and directories that may be open at once; 1,024. One more is answered as a failure.
+    /// Files and directories that may be open at once; 1,024. One more is answered as a failure. Each
+    /// holds its path, a directory also up to 32 KiB of names that were read and not given.
     pub handles: usize,
     /// Bytes of requests and answers that are held at once, file contents included; 8 MiB. At it,
-    /// nothing more is read from the client. One request is always served, whatever it takes.
+    /// nothing more is read from the client. One request is always served, whatever it takes. What
+    /// waits to be written may keep the buffers that it came in, 64 of them at most.
     pub memory: usize,
     /// The requests that are served; all. Others are answered with
     /// [`PERMISSION_DENIED`](sansftp_proto::sftp::StatusCode::PERMISSION_DENIED).

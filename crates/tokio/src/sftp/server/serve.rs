@@ -26,7 +26,8 @@ const WRITE_MOST: usize = 256 * 1024;
 const PIECES_MOST: usize = 64;
 
 /// Serves one session until the client ends its stream or breaks the protocol, or the stream fails.
-/// When this returns, everything is closed. Dropped, it leaves that to threads of the runtime.
+/// When this returns, everything is closed. Dropped, it leaves that to threads of the runtime. Awaited
+/// elsewhere, it does not return once the runtime that it began on is shut down.
 ///
 /// # Panics
 /// Outside a tokio runtime.
