@@ -142,6 +142,8 @@ impl Session<'_> {
             Ok(0) => self.conn.handle_eof(now())?,
             Ok(len) => self.input.extend_from_slice(&block[..len]),
             Err(it) if it.kind() == ErrorKind::WouldBlock => self.conn.handle_timeout(now())?,
+            // A read with a timeout is not restarted behind a signal.
+            Err(it) if it.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
         }
         Ok(())

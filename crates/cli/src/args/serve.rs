@@ -69,8 +69,8 @@ pub(crate) struct UserArgs {
     /// made for this run and shown.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["users_file", "stdio"])]
     pub(crate) password_file: Option<PathBuf>,
-    /// Several users, as TOML: [NAME], and below it password (a hash), authorized-keys (a file),
-    /// methods, read-only, expires or locked. It is read again at SIGHUP.
+    /// Several users, as TOML: a table for each name, with password (a hash), authorized-keys (a
+    /// file), methods, read-only, expires or locked. It is read again at SIGHUP.
     #[arg(long, value_name = "FILE", conflicts_with = "stdio")]
     pub(crate) users_file: Option<PathBuf>,
     /// Ask for a password (or read a line of standard input), print its hash for the users file,
