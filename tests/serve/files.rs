@@ -1,5 +1,6 @@
 //! Files that are never the same twice, their hashes, and trees of them.
 
+use sansftp_testkit::seeds::Rng;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -7,20 +8,10 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Writes `len` bytes in which no stretch repeats (xorshift64*), another content for another seed.
+/// Writes `len` bytes in which no stretch repeats, another content for another seed.
 pub(crate) fn fill(path: &Path, seed: u64, len: u64) {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64 ^ (seed << 17 | 1);
-    let mut left = len;
-    while left > 0 {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        let bytes = state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes();
-        let taken = left.min(8);
-        out.write_all(&bytes[..taken as usize]).unwrap();
-        left -= taken;
-    }
+    Rng::new(seed).write_to(&mut out, len).unwrap();
     out.flush().unwrap();
 }
 

@@ -1,6 +1,8 @@
 //! Repeatable inputs: a small generator and what is made with it. Not a source of secrets, and no match for libFuzzer,
 //! which runs the same bodies with coverage.
 
+use std::io::{self, Write};
+
 /// xorshift64*: enough to reach every state of a small machine, and the same everywhere.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
@@ -34,6 +36,21 @@ impl Rng {
     pub fn bytes(&mut self, longest: usize) -> Vec<u8> {
         let len = self.below(longest + 1);
         (0..len).map(|_| self.byte()).collect()
+    }
+
+    /// Writes `len` bytes in which no stretch repeats and that nothing makes smaller; made eight at a time, for large files.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn write_to(&mut self, out: &mut impl Write, len: u64) -> io::Result<()> {
+        let mut left = len;
+        while left > 0 {
+            let bytes = self.next().to_le_bytes();
+            let taken = left.min(8);
+            out.write_all(&bytes[..taken as usize])?;
+            left -= taken;
+        }
+        Ok(())
     }
 }
 

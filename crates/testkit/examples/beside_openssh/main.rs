@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use measure::Cost;
+use sansftp_testkit::seeds::Rng;
 use sansftp_testkit::sshd::{ClientKey, Sftp, Sshd};
 
 const CIPHERS: [&str; 2] = ["aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"];
@@ -336,20 +337,10 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[middle - 1].midpoint(values[middle])
 }
 
-/// Content that no compression and no hole makes cheaper, the same at each run (xorshift64*).
+/// Content that no compression and no hole makes cheaper, the same at each run.
 fn fill(path: &Path, size: u64) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut left = size;
-    while left > 0 {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        let bytes = state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes();
-        let taken = left.min(8);
-        file.write_all(&bytes[..taken as usize])?;
-        left -= taken;
-    }
+    Rng::new(1).write_to(&mut file, size)?;
     file.into_inner()?
         .set_permissions(fs::Permissions::from_mode(0o644))
 }
