@@ -191,6 +191,7 @@ impl Observe for Log {
                 written,
                 by,
                 outcome,
+                ..
             } => {
                 // As sftp-server has it.
                 let word = match by {

@@ -6,10 +6,7 @@
 use super::event::What;
 use crate::sftp::{self, Observe};
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// Requests that change nothing, by their names.
 const LOOKING: [&str; 10] = [
@@ -28,38 +25,12 @@ const LOOKING: [&str; 10] = [
 /// Tells of one SFTP session.
 pub(super) struct Transfers<F> {
     tell: F,
-    /// When files were opened that are not closed yet, by their names; no more than there are handles.
-    opened: Mutex<HashMap<Bytes, Vec<Instant>>>,
 }
 
 impl<F: Fn(What) + Send + Sync + 'static> Transfers<F> {
     /// Tells it to `tell`.
-    pub(super) fn new(tell: F) -> Self {
-        Self {
-            tell,
-            opened: Mutex::default(),
-        }
-    }
-
-    fn opened(&self) -> MutexGuard<'_, HashMap<Bytes, Vec<Instant>>> {
-        // A map that a panic left half-changed costs a wrong time in a log at worst.
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn began(&self, path: &[u8]) {
-        let path = Bytes::copy_from_slice(path);
-        self.opened().entry(path).or_default().push(Instant::now());
-    }
-
-    /// When the file was opened, the first of several of that name.
-    fn ended(&self, path: &[u8]) -> Option<Instant> {
-        let mut opened = self.opened();
-        let times = opened.get_mut(path)?;
-        let first = (!times.is_empty()).then(|| times.remove(0));
-        if times.is_empty() {
-            opened.remove(path);
-        }
-        first
+    pub(super) const fn new(tell: F) -> Self {
+        Self { tell }
     }
 }
 
@@ -74,11 +45,6 @@ impl<F: Fn(What) + Send + Sync + 'static> Observe for Transfers<F> {
         let what = match event {
             sftp::Event::Opened {
                 path,
-                outcome: Ok(()),
-                ..
-            } => return self.began(path),
-            sftp::Event::Opened {
-                path,
                 outcome: Err(status),
                 ..
             } => What::NotOpened {
@@ -89,6 +55,7 @@ impl<F: Fn(What) + Send + Sync + 'static> Observe for Transfers<F> {
                 path,
                 read,
                 written,
+                time,
                 by,
                 outcome,
             } => What::Transferred {
@@ -96,7 +63,7 @@ impl<F: Fn(What) + Send + Sync + 'static> Observe for Transfers<F> {
                 read: *read,
                 written: *written,
                 by: *by,
-                time: self.ended(path).map(|it| it.elapsed()).unwrap_or_default(),
+                time: *time,
                 failure: outcome.err().map(ToString::to_string),
             },
             sftp::Event::Performed {

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// An open file.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct OpenFile {
     pub(super) path: Bytes,
     /// Whether every write goes to the end.
     pub(super) appends: bool,
+    /// When it was opened.
+    pub(super) since: Instant,
     pub(super) read: AtomicU64,
     pub(super) written: AtomicU64,
 }

@@ -3,6 +3,7 @@
 use super::End;
 use sansftp_proto::sftp::{Attrs, OpenFlags, Status};
 use std::fmt::Debug;
+use std::time::Duration;
 
 /// Is told what the client of a session did. Called on the threads that do it, one call after the
 /// other for the same file; slow calls slow the client.
@@ -51,6 +52,8 @@ pub enum Event<'a> {
         read: u64,
         /// Bytes that were written to it by this handle.
         written: u64,
+        /// How long it was open.
+        time: Duration,
         /// By whom: whatever the client did not close may be half of a file.
         by: ClosedBy,
         /// A failure of earlier writes that showed only now.

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 mod copy;
 
@@ -159,6 +160,7 @@ impl Inner {
                 id,
                 path: kept(&path),
                 appends: flags.contains(OpenFlags::APPEND),
+                since: Instant::now(),
                 read: AtomicU64::new(0),
                 written: AtomicU64::new(0),
             }))
@@ -338,6 +340,7 @@ impl Inner {
             path: &file.path,
             read: file.read.load(Ordering::Relaxed),
             written: file.written.load(Ordering::Relaxed),
+            time: file.since.elapsed(),
             by,
             outcome: told(outcome),
         });
