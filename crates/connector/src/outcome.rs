@@ -61,6 +61,18 @@ pub enum SkipReason {
     Symlink,
     /// It is no file: a device, a socket, a pipe.
     NotAFile,
+    /// It is a directory, and the operation does not go into it.
+    Directory,
+    /// It has not been there unchanged for as long as `min-age` says.
+    TooYoung,
+    /// Its size or time changed between two looks.
+    StillChanging,
+    /// Its done-file is not there yet.
+    NotDone,
+    /// The journal says that it was handled before.
+    AlreadyProcessed,
+    /// Another process that shares the journal has it in hand.
+    InHand,
     /// The step ended before its turn: an earlier document failed and `stop-on-error` is set.
     Stopped,
 }
@@ -76,6 +88,12 @@ impl SkipReason {
             Self::NameRefused => "name refused",
             Self::Symlink => "symlink",
             Self::NotAFile => "not a file",
+            Self::Directory => "directory",
+            Self::TooYoung => "too young",
+            Self::StillChanging => "still changing",
+            Self::NotDone => "no done-file",
+            Self::AlreadyProcessed => "already processed",
+            Self::InHand => "in hand",
             Self::Stopped => "stopped",
         }
     }

@@ -103,6 +103,12 @@ pub trait Remote: Send + Sync + Sized + 'static {
     /// Removes a file or a symbolic link, never a directory.
     fn remove(&self, path: &RemotePath) -> impl Future<Output = Result<(), RemoteError>> + Send;
 
+    /// Removes an empty directory.
+    fn remove_directory(
+        &self,
+        path: &RemotePath,
+    ) -> impl Future<Output = Result<(), RemoteError>> + Send;
+
     /// Makes one directory; its parent must be there.
     fn mkdir(&self, path: &RemotePath) -> impl Future<Output = Result<(), RemoteError>> + Send;
 

@@ -338,6 +338,19 @@ impl Files {
         Ok(())
     }
 
+    pub(super) fn remove_directory(&mut self, path: &[u8]) -> Result<()> {
+        let inode = self.inode(path)?;
+        if !matches!(self.inodes[&inode].content, Content::Directory) {
+            return failure();
+        }
+        let within = [path, b"/"].concat();
+        if self.names.keys().any(|name| name.starts_with(&within)) {
+            return failure();
+        }
+        self.names.remove(path);
+        Ok(())
+    }
+
     pub(super) fn mkdir(&mut self, path: &[u8]) -> Result<()> {
         if self.names.contains_key(path) {
             return failure();

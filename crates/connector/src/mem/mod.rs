@@ -507,6 +507,14 @@ impl Remote for Session {
             .await
     }
 
+    async fn remove_directory(&self, path: &RemotePath) -> Result<(), RemoteError> {
+        self.link
+            .call(line("remove-directory", path), |files| {
+                files.remove_directory(path.as_bytes())
+            })
+            .await
+    }
+
     async fn mkdir(&self, path: &RemotePath) -> Result<(), RemoteError> {
         self.link
             .call(line("mkdir", path), |files| files.mkdir(path.as_bytes()))

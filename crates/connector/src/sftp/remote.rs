@@ -155,6 +155,13 @@ impl Remote for SftpRemote {
             .map_err(convert::error)
     }
 
+    async fn remove_directory(&self, path: &RemotePath) -> Result<(), RemoteError> {
+        self.sftp
+            .remove_dir(path.as_bytes())
+            .await
+            .map_err(convert::error)
+    }
+
     async fn mkdir(&self, path: &RemotePath) -> Result<(), RemoteError> {
         self.sftp
             .make_dir(path.as_bytes())
