@@ -81,34 +81,13 @@ enum Piece {
     End,
 }
 
+/// Lists, selects, and takes what was selected.
 pub(super) async fn run<C: Connect>(
     step: &mut Step<C>,
     get: &Get,
     properties: &Properties,
 ) -> Result<AllWell> {
-    let connection = step.session.connection().clone();
-    let local = match &step.destination {
-        Destination::Directory(path) => Some(Directory::open(path, connection.memory.0)?),
-        Destination::Documents(_) | Destination::None => None,
-    };
-    let named = remote_directory(properties, get.remote_directory.as_ref(), &connection)?;
-    let named_target = match get.action {
-        GetAction::GetAndMove => move_to_directory(properties, get.move_to_directory.as_ref())?,
-        GetAction::Get | GetAction::GetAndDelete => None,
-    };
-    step.session.open().await?;
-    let mut fetcher = Fetcher {
-        step,
-        get,
-        properties,
-        named,
-        named_target,
-        local,
-        directory: RemotePath::from("."),
-        target: None,
-        well: AllWell::Yes,
-        told: 0,
-    };
+    let mut fetcher = Fetcher::new(step, get, properties).await?;
     let mut retries = fetcher.step.session.retries();
     let entries = loop {
         match fetcher.prepared().await {
@@ -122,21 +101,72 @@ pub(super) async fn run<C: Connect>(
         .step
         .observer
         .tell(|progress| progress.expected(files, bytes));
-    for entry in entries {
-        let stopped = fetcher.step.session.stop().check().is_err();
-        if stopped && fetcher.well == AllWell::No {
-            // The file in hand was told to be stopped; those after it were never begun.
-            break;
-        }
-        fetcher.take(entry).await;
-    }
+    fetcher.take_all(&mut entries.into_iter()).await;
     Ok(fetcher.well)
 }
 
-impl<C: Connect> Fetcher<'_, C> {
-    /// Finds the directories and lists; with `sort = none` takes the files as they come, and
-    /// nothing is left to return.
-    async fn prepared(&mut self) -> Result<Vec<Entry>> {
+/// Takes what somebody else has listed and selected, in that order. Nothing is listed here, and
+/// `chosen` is asked for the next one only when there is a free hand for it: a listener that is to
+/// end lets it run out.
+#[expect(
+    dead_code,
+    reason = "the listener, which comes next, is who selects for itself"
+)]
+pub(super) async fn run_chosen<C: Connect>(
+    step: &mut Step<C>,
+    get: &Get,
+    properties: &Properties,
+    chosen: &mut (dyn Iterator<Item = Entry> + Send),
+) -> Result<AllWell> {
+    let mut fetcher = Fetcher::new(step, get, properties).await?;
+    let mut retries = fetcher.step.session.retries();
+    while let Err(error) = fetcher.places().await {
+        fetcher.step.session.recover(error, &mut retries).await?;
+    }
+    fetcher.take_all(chosen).await;
+    Ok(fetcher.well)
+}
+
+impl<'a, C: Connect> Fetcher<'a, C> {
+    async fn new(step: &'a mut Step<C>, get: &'a Get, properties: &'a Properties) -> Result<Self> {
+        let connection = step.session.connection().clone();
+        let local = match &step.destination {
+            Destination::Directory(path) => Some(Directory::open(path, connection.memory.0)?),
+            Destination::Documents(_) | Destination::None => None,
+        };
+        let named = remote_directory(properties, get.remote_directory.as_ref(), &connection)?;
+        let named_target = match get.action {
+            GetAction::GetAndMove => move_to_directory(properties, get.move_to_directory.as_ref())?,
+            GetAction::Get | GetAction::GetAndDelete => None,
+        };
+        step.session.open().await?;
+        Ok(Self {
+            step,
+            get,
+            properties,
+            named,
+            named_target,
+            local,
+            directory: RemotePath::from("."),
+            target: None,
+            well: AllWell::Yes,
+            told: 0,
+        })
+    }
+
+    async fn take_all(&mut self, entries: &mut (dyn Iterator<Item = Entry> + Send)) {
+        for entry in entries {
+            let stopped = self.step.session.stop().check().is_err();
+            if stopped && self.well == AllWell::No {
+                // The file in hand was told to be stopped; those after it were never begun.
+                break;
+            }
+            self.take(entry).await;
+        }
+    }
+
+    /// Finds the directories.
+    async fn places(&mut self) -> Result<()> {
         self.directory = self.step.session.resolve(&self.named).await?;
         if let Some(named) = self.named_target.clone() {
             let target = self.step.session.resolve(&named).await?;
@@ -145,6 +175,13 @@ impl<C: Connect> Fetcher<'_, C> {
             ensure(self.step.session.remote(), &target, missing).await?;
             self.target = Some(target);
         }
+        Ok(())
+    }
+
+    /// Finds the directories and lists; with `sort = none` takes the files as they come, and
+    /// nothing is left to return.
+    async fn prepared(&mut self) -> Result<Vec<Entry>> {
+        self.places().await?;
         let stop = self.step.session.stop().clone();
         let directory = self.directory.clone();
         let doing = Doing::Listing(&directory);
