@@ -21,7 +21,8 @@ pub trait Progress: Send + Sync {
     /// So many more bytes of the file in hand.
     fn advanced(&self, bytes: u64);
 
-    /// The file in hand begins again from its first byte: its bytes did not count.
+    /// So many of the bytes that were told of the file in hand did not count: they are transferred
+    /// again.
     fn restarted(&self, bytes: u64) {
         let _ = bytes;
     }

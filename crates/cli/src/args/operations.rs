@@ -4,6 +4,7 @@
 //! `--force-move`, and as `--force-move=false` against a configured yes.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
 use sansftp_connector::operation::{
@@ -107,6 +108,13 @@ pub(crate) struct SendFlags {
     /// Accept that overwrite with --in-place loses the old content from the first byte.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) allow_truncate: Option<bool>,
+    /// Go on with an upload where it was cut off, the default; --resume=false begins it again.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) resume: Option<bool>,
+    /// Note in this file what was sent, so that after a crash nothing is sent twice and nothing is
+    /// forgotten.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
     /// Leave the files after a failed one alone.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) stop_on_error: Option<bool>,

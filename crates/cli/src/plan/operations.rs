@@ -96,6 +96,8 @@ pub(super) fn send(
         temporary_name,
         in_place,
         allow_truncate,
+        resume,
+        journal,
         stop_on_error,
         create_directories,
         name_template,
@@ -126,6 +128,8 @@ pub(super) fn send(
     over_option(&mut send.temporary_name, temporary_name);
     over(&mut send.in_place, in_place);
     over(&mut send.allow_truncate, allow_truncate);
+    over(&mut send.resume, resume);
+    over_option(&mut send.journal, journal);
     over(&mut send.stop_on_error, stop_on_error);
     over(&mut send.create_directories, create_directories);
     over_option(&mut send.name_template, name_template);

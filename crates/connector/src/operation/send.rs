@@ -3,6 +3,7 @@
 //! Not the sending: that is in `run::send`.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -99,7 +100,7 @@ impl<'de> Deserialize<'de> for Permissions {
 }
 
 /// Sends documents: one file per document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Send {
     /// What happens where the name is taken.
@@ -125,6 +126,12 @@ pub struct Send {
     pub in_place: bool,
     /// Whether `overwrite` with `in-place` may lose the old content from the first byte.
     pub allow_truncate: bool,
+    /// Whether an upload that was cut off goes on where the server acknowledged it, in the same run
+    /// or, with a journal, in the next; otherwise it begins again.
+    pub resume: bool,
+    /// The journal, a file on this machine: a document that is in it as sent is not sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<PathBuf>,
     /// Whether the documents after a failed one are left alone.
     pub stop_on_error: bool,
     /// Whether missing directories are made.
@@ -153,6 +160,34 @@ pub struct Send {
     pub checksum: bool,
     /// What happens where the target of `overwrite` is a symbolic link.
     pub symlinks: TargetSymlinks,
+}
+
+impl Default for Send {
+    fn default() -> Self {
+        Self {
+            if_exists: IfExists::default(),
+            remote_directory: None,
+            move_to_directory: None,
+            force_move: false,
+            move_collision: None,
+            staging_directory: None,
+            temporary_name: None,
+            in_place: false,
+            allow_truncate: false,
+            resume: true,
+            journal: None,
+            stop_on_error: false,
+            create_directories: false,
+            name_template: None,
+            time_zone: None,
+            permissions: None,
+            preserve_modified: false,
+            fsync: None,
+            verify: Verify::default(),
+            checksum: false,
+            symlinks: TargetSymlinks::default(),
+        }
+    }
 }
 
 impl Send {
