@@ -12,7 +12,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::oneshot;
 
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
+use crate::journal::{Fault, Receipt};
 
 /// A body and its properties.
 #[derive(Debug, Default)]
@@ -88,19 +89,68 @@ impl Document {
 /// Dropped, it says that the document was not delivered: its source stays.
 #[derive(Debug)]
 #[must_use = "a delivery that is dropped says that the document was not delivered"]
-pub struct Delivery(oneshot::Sender<()>);
+pub struct Delivery {
+    confirmed: oneshot::Sender<()>,
+    receipt: Option<Receipt>,
+}
 
 impl Delivery {
     /// A delivery, and what its maker waits on.
     pub fn pair() -> (Self, Delivered) {
-        let (sender, receiver) = oneshot::channel();
-        (Self(sender), Delivered(receiver))
+        let (confirmed, receiver) = oneshot::channel();
+        let receipt = None;
+        (Self { confirmed, receipt }, Delivered(receiver))
+    }
+
+    /// The same of a document that a journal knows.
+    pub(crate) fn with_receipt(receipt: Receipt) -> (Self, Delivered) {
+        let (mut delivery, delivered) = Self::pair();
+        delivery.receipt = Some(receipt);
+        (delivery, delivered)
     }
 
     /// The document is durably where it is to go; its source may be deleted.
     pub fn confirm(self) {
         // Whoever made the document may be gone: then nothing will be deleted, and that is safe.
-        let _ = self.0.send(());
+        let _ = self.confirmed.send(());
+    }
+
+    /// Confirms in a transaction of the journal: `work` writes what the receiver makes of the document
+    /// into tables of its own in the journal's database, and both are committed or neither. So the
+    /// document is received exactly once, at whatever instruction the process may be killed.
+    ///
+    /// Call it after the body was read to its end. `work` runs on a thread that may block; names of
+    /// tables that begin with `consumer_` are the receiver's and will never be used by the journal.
+    ///
+    /// # Errors
+    /// What `work` answered, as class `failure`; `configuration` when the document comes from an
+    /// operation without a journal; `failure` when its entry was given back meanwhile, because the
+    /// operation was stopped; `local-io`. In each case nothing is written and nothing is delivered.
+    pub async fn confirm_in<T, W>(self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(
+                &rusqlite::Transaction<'_>,
+            ) -> Result<T, Box<dyn std::error::Error + Send + Sync>>
+            + Send
+            + 'static,
+    {
+        let Some(receipt) = self.receipt else {
+            return Err(Error::configuration(
+                "this document comes from an operation without a journal",
+            )
+            .with_hint("set journal for the operation that fetches, or confirm without it"));
+        };
+        let done = receipt
+            .deliver_in(|transaction| {
+                work(transaction).map_err(|error| {
+                    let words = format!("the document's receiver: {error}");
+                    Fault::Work(Error::new(Class::Failure, words))
+                })
+            })
+            .await?;
+        let _ = self.confirmed.send(());
+        Ok(done)
     }
 }
 

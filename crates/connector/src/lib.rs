@@ -12,6 +12,7 @@ pub mod connection;
 pub mod document;
 pub mod error;
 mod filter;
+pub mod journal;
 pub mod local;
 pub mod mem;
 mod names;
