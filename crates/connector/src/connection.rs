@@ -109,6 +109,17 @@ impl Default for Connection {
 }
 
 impl Connection {
+    /// `user@host:port` as configured, without the `user@` where none is: what a journal keeps
+    /// things under.
+    pub fn account(&self) -> String {
+        let user = self.user.as_deref().map(|user| format!("{user}@"));
+        let user = user.unwrap_or_default();
+        match self.host.contains(':') {
+            true => format!("{user}[{}]:{}", self.host, self.port),
+            false => format!("{user}{}:{}", self.host, self.port),
+        }
+    }
+
     /// Reports what cannot be carried out.
     ///
     /// # Errors
