@@ -89,6 +89,15 @@ impl<C: Connect> Session<C> {
         }
     }
 
+    /// Another session with the same account on the same server, not open yet.
+    pub(super) fn another(&self) -> Self {
+        Self::new(
+            Arc::clone(&self.connect),
+            Arc::clone(&self.connection),
+            self.stop.clone(),
+        )
+    }
+
     pub(super) fn stop(&self) -> &Stop {
         &self.stop
     }

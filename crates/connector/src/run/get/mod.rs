@@ -1,0 +1,439 @@
+//! Get: list, filter, sort, limit; then per file fetch, deliver, and only then delete or move.
+//!
+//! ```text
+//!   target free? ─▶ open ─ fstat ─ read ─ fstat ─ close ─▶ delivered ─▶ lstat: same? ─▶ delete, move
+//!   (fetch)                                                (deliver)    (after)
+//! ```
+//! Nothing is deleted or moved that was not delivered, or that is not what was delivered. With
+//! `jobs` several hands, each with a session of its own, take the next file as soon as they are
+//! free.
+
+mod after;
+mod deliver;
+mod fetch;
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use ring::digest::{Context, SHA256};
+use tokio::sync::mpsc;
+
+use super::compare::sha256;
+use super::diagnose::{Doing, plain};
+use super::list::{open, tracked};
+use super::moving::Moved;
+use super::places::{Missing, ensure, move_to_directory, refuse_same, remote_directory};
+use super::selection::{Offered, Selection};
+use super::session::{Session, is_loss};
+use super::{AllWell, Destination, Step};
+use crate::connection::Connection;
+use crate::document::Properties;
+use crate::error::{Class, Error, Result};
+use crate::local::Directory;
+use crate::operation::{Get, GetAction};
+use crate::outcome::{Outcome, SkipReason, Status};
+use crate::path::RemotePath;
+use crate::progress::Observer;
+use crate::remote::{Attrs, Connect, Entry, Listing};
+
+/// What a file counts as that changed while it was read. It is not delivered, and it stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// It failed.
+    #[default]
+    Failed,
+    /// It is skipped as still changing: who looks again and again meets it again.
+    Skipped,
+}
+
+/// What all hands of one Get share.
+struct Plan<'a> {
+    get: &'a Get,
+    properties: &'a Properties,
+    destination: &'a Destination,
+    observer: &'a Observer,
+    outcomes: &'a mpsc::Sender<Outcome>,
+    connection: Arc<Connection>,
+    local: Option<Directory>,
+    directory: RemotePath,
+    target: Option<RemotePath>,
+    changed: Changed,
+    unwell: AtomicBool,
+    /// Hands that are at work.
+    hands: AtomicUsize,
+}
+
+/// One session, taking one file after the other.
+struct Hand<'a, C: Connect> {
+    plan: &'a Plan<'a>,
+    session: &'a mut Session<C>,
+}
+
+/// The sessions of one Get: the step's own, and those for more hands.
+struct Crew<'a, C: Connect> {
+    first: &'a mut Session<C>,
+    others: Vec<Session<C>>,
+}
+
+/// One file, and where it is and goes.
+#[derive(Clone, Debug)]
+struct Item {
+    name: Bytes,
+    /// As it was listed.
+    listed: Attrs,
+    /// The directories below the operation's that lead to it.
+    relative: Vec<Bytes>,
+    directory: RemotePath,
+    path: RemotePath,
+    /// The directory that it is moved to.
+    target: Option<RemotePath>,
+}
+
+/// Lists, selects, and takes what was selected.
+pub(super) async fn run<C: Connect>(
+    step: &mut Step<C>,
+    get: &Get,
+    properties: &Properties,
+) -> Result<AllWell> {
+    let (plan, mut crew) = prepare(step, get, properties, Changed::Failed).await?;
+    let mut retries = crew.first.retries();
+    let mut told = 0;
+    let entries = loop {
+        match list(&plan, &mut crew, &mut told).await {
+            Ok(entries) => break entries,
+            Err(error) => crew.first.recover(error, &mut retries).await?,
+        }
+    };
+    let bytes = entries.iter().filter_map(|entry| entry.attrs.size).sum();
+    let files = entries.len() as u64;
+    plan.observer
+        .tell(|progress| progress.expected(files, bytes));
+    crew.take_all(&plan, &mut entries.into_iter()).await;
+    Ok(finish(&plan, crew).await)
+}
+
+/// Takes what somebody else has listed and selected, in that order. Nothing is listed here, and
+/// `chosen` is asked for the next one only when there is a free hand for it: a listener that is to
+/// end lets it run out.
+#[expect(
+    dead_code,
+    reason = "the listener, which comes next, is who selects for itself"
+)]
+pub(super) async fn run_chosen<C: Connect>(
+    step: &mut Step<C>,
+    get: &Get,
+    properties: &Properties,
+    changed: Changed,
+    chosen: &mut (dyn Iterator<Item = Entry> + Send),
+) -> Result<AllWell> {
+    let (plan, mut crew) = prepare(step, get, properties, changed).await?;
+    crew.take_all(&plan, chosen).await;
+    Ok(finish(&plan, crew).await)
+}
+
+/// Opens the local directory and the session, and finds the directories at the server.
+async fn prepare<'a, C: Connect>(
+    step: &'a mut Step<C>,
+    get: &'a Get,
+    properties: &'a Properties,
+    changed: Changed,
+) -> Result<(Plan<'a>, Crew<'a, C>)> {
+    let connection = Arc::clone(step.session.connection());
+    let jobs = NonZeroUsize::MIN;
+    let local = match &step.destination {
+        Destination::Directory(path) => {
+            Some(Directory::open(path, connection.memory.0)?.shared_by(jobs.get()))
+        }
+        Destination::Documents(_) | Destination::None => None,
+    };
+    let named = remote_directory(properties, get.remote_directory.as_ref(), &connection)?;
+    let named_target = match get.action {
+        GetAction::GetAndMove => move_to_directory(properties, get.move_to_directory.as_ref())?,
+        GetAction::Get | GetAction::GetAndDelete => None,
+    };
+    step.session.open().await?;
+    let mut retries = step.session.retries();
+    let (directory, target) = loop {
+        match places(step, get, &named, named_target.as_ref()).await {
+            Ok(found) => break found,
+            Err(error) => step.session.recover(error, &mut retries).await?,
+        }
+    };
+    let Step {
+        session,
+        destination,
+        observer,
+        outcomes,
+        ..
+    } = step;
+    let others = (1..jobs.get()).map(|_| session.another()).collect();
+    let plan = Plan {
+        get,
+        properties,
+        destination,
+        observer,
+        outcomes,
+        connection,
+        local,
+        directory,
+        target,
+        changed,
+        unwell: AtomicBool::new(false),
+        hands: AtomicUsize::new(0),
+    };
+    let crew = Crew {
+        first: session,
+        others,
+    };
+    Ok((plan, crew))
+}
+
+/// The directories at the server, which must be there.
+async fn places<C: Connect>(
+    step: &mut Step<C>,
+    get: &Get,
+    named: &Bytes,
+    named_target: Option<&Bytes>,
+) -> Result<(RemotePath, Option<RemotePath>)> {
+    let directory = step.session.resolve(named).await?;
+    let Some(named) = named_target else {
+        return Ok((directory, None));
+    };
+    let target = step.session.resolve(named).await?;
+    refuse_same(step, &directory, &target).await?;
+    let missing = Missing::by(get.create_directories);
+    ensure(step.session.remote(), &target, missing).await?;
+    Ok((directory, Some(target)))
+}
+
+/// What is to be taken; with `sort = none` it is taken as it comes, and nothing is left to return.
+/// `told` counts the outcomes of files left alone that were told before a listing had to begin
+/// again.
+async fn list<C: Connect>(
+    plan: &Plan<'_>,
+    crew: &mut Crew<'_, C>,
+    told: &mut usize,
+) -> Result<Vec<Entry>> {
+    let stop = crew.first.stop().clone();
+    let doing = Doing::Listing(&plan.directory);
+    let mut selection = Selection::of_get(plan.get, plan.connection.memory)?;
+    let mut listing = open(crew.first.remote(), &plan.directory).await?;
+    let (mut skipped, mut streamed) = (0, false);
+    while let Some(batch) = stop
+        .unless(async { listing.batch().await.map_err(|error| plain(doing, error)) })
+        .await
+        .map_err(|error| match streamed && is_loss(&error) {
+            true => no_second_listing(error),
+            false => error,
+        })?
+    {
+        let (mut at_once, mut left) = (Vec::new(), Vec::new());
+        for entry in batch {
+            match selection.offer(entry)? {
+                Offered::Held | Offered::Ignore => {}
+                Offered::Take(entry) => at_once.push(entry),
+                Offered::Skip(entry, reason) => {
+                    skipped += 1;
+                    if skipped > *told {
+                        *told = skipped;
+                        let own = plan.tracked(&plan.item(entry));
+                        left.push(Outcome::skipped(own, reason));
+                    }
+                }
+            }
+        }
+        if !at_once.is_empty() {
+            streamed = true;
+            crew.take_all(plan, &mut at_once.into_iter()).await;
+        }
+        for outcome in left {
+            plan.emit(outcome).await;
+        }
+    }
+    Ok(selection.finish())
+}
+
+async fn finish<C: Connect>(plan: &Plan<'_>, crew: Crew<'_, C>) -> AllWell {
+    join_all(crew.others.into_iter().map(Session::close)).await;
+    match plan.unwell.load(Ordering::Relaxed) {
+        true => AllWell::No,
+        false => AllWell::Yes,
+    }
+}
+
+impl<C: Connect> Crew<'_, C> {
+    /// Each hand takes the next as soon as it is free, until there are no more.
+    async fn take_all(
+        &mut self,
+        plan: &Plan<'_>,
+        chosen: &mut (dyn Iterator<Item = Entry> + Send),
+    ) {
+        plan.hands.store(1 + self.others.len(), Ordering::Relaxed);
+        let chosen = Mutex::new(chosen);
+        let sessions = std::iter::once(&mut *self.first).chain(&mut self.others);
+        join_all(sessions.map(|session| Hand { plan, session }.work(&chosen))).await;
+    }
+}
+
+impl<C: Connect> Hand<'_, C> {
+    async fn work(mut self, chosen: &Mutex<&mut (dyn Iterator<Item = Entry> + Send)>) {
+        loop {
+            // A hand without a session leaves the files to the others; the last one stays, and
+            // says of each what is wrong.
+            if self.session.open().await.is_err() && self.plan.can_spare_one() {
+                return;
+            }
+            let stopped = self.session.stop().check().is_err();
+            if stopped && self.plan.unwell.load(Ordering::Relaxed) {
+                // The file in hand was told to be stopped; those after it were never begun.
+                return;
+            }
+            let next = chosen.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(entry) = next else {
+                return;
+            };
+            let item = self.plan.item(entry);
+            self.take(&item).await;
+        }
+    }
+
+    /// One file, from the look at its target to its outcome.
+    async fn take(&mut self, item: &Item) {
+        let plan = self.plan;
+        let mut outcome = Outcome {
+            properties: plan.tracked(item),
+            ..Outcome::default()
+        };
+        plan.observer
+            .tell(|progress| progress.started(&item.name, item.listed.size));
+        if let Err(error) = self.fetch_and_finish(item, &mut outcome).await {
+            outcome.status = Status::Failed;
+            outcome.error = Some(error);
+        }
+        plan.observer.tell(|progress| progress.finished());
+        if outcome.status != Status::Ok {
+            plan.unwell.store(true, Ordering::Relaxed);
+        }
+        plan.emit(outcome).await;
+    }
+
+    async fn fetch_and_finish(&mut self, item: &Item, outcome: &mut Outcome) -> Result<()> {
+        let fetched = match self.fetched(item, &mut outcome.properties).await {
+            Ok(fetched) => fetched,
+            Err(fetch::Failure::Changed(_)) if self.plan.changed == Changed::Skipped => {
+                outcome.status = Status::Skipped(SkipReason::StillChanging);
+                return Ok(());
+            }
+            Err(fetch::Failure::Changed(error) | fetch::Failure::Other(error)) => {
+                return Err(error);
+            }
+        };
+        let attrs = fetched.attrs;
+        self.deliver(item, fetched, outcome).await?;
+        self.after(item, &attrs, outcome).await
+    }
+}
+
+impl Plan<'_> {
+    fn item(&self, entry: Entry) -> Item {
+        let relative = Vec::new();
+        let directory = self.directory.clone();
+        let below = |top: &RemotePath| {
+            let components = relative.iter();
+            components.fold(top.clone(), |path, component: &Bytes| path.join(component))
+        };
+        Item {
+            path: directory.join(&entry.name),
+            target: self.target.as_ref().map(below),
+            directory,
+            name: entry.name,
+            listed: entry.attrs,
+            relative,
+        }
+    }
+
+    fn tracked(&self, item: &Item) -> Properties {
+        let entry = Entry {
+            name: item.name.clone(),
+            attrs: item.listed,
+        };
+        let mut own = tracked(&entry, &item.directory, &self.connection);
+        let id = item.document_id(&self.connection.account());
+        own.set("delivery-id", id.clone());
+        own.set("document-id", id);
+        if let Some(target) = &item.target {
+            own.set("move-to-directory", target.as_bytes().to_vec());
+        }
+        if !item.relative.is_empty() {
+            let mut relative = item.relative.join(&b'/');
+            relative.push(b'/');
+            relative.extend_from_slice(&item.name);
+            own.set("relative-path", relative);
+        }
+        own.merge(self.properties);
+        own
+    }
+
+    async fn emit(&self, outcome: Outcome) {
+        // Whoever dropped the stream dropped this future with it.
+        let _ = self.outcomes.send(outcome).await;
+    }
+
+    /// Whether a file is read on where it was cut off.
+    fn resume(&self) -> bool {
+        true
+    }
+
+    /// Whether a hand may go home: the last one may not.
+    fn can_spare_one(&self) -> bool {
+        let less = |hands: usize| (hands > 1).then(|| hands - 1);
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.hands.fetch_update(set, fetch, less).is_ok()
+    }
+}
+
+impl Item {
+    /// A text that is the same whenever this version of this file is met: the SHA-256 of account,
+    /// directory, name, size and modified time, each with its length before it.
+    fn document_id(&self, account: &str) -> String {
+        let size = self.listed.size.map(|size| size.to_string());
+        let modified = self.listed.modified.map(|time| time.to_string());
+        let unknown = || "?".to_owned();
+        let mut digest = Context::new(&SHA256);
+        for field in [
+            account.as_bytes(),
+            self.directory.as_bytes(),
+            &self.name,
+            size.unwrap_or_else(unknown).as_bytes(),
+            modified.unwrap_or_else(unknown).as_bytes(),
+        ] {
+            digest.update(&(field.len() as u64).to_be_bytes());
+            digest.update(field);
+        }
+        hex(&sha256(digest))
+    }
+}
+
+pub(super) fn track_move(properties: &mut Properties, moved: &Moved) {
+    properties.set("moved-by", moved.by.word());
+    if let Some(no_replace) = moved.no_replace {
+        properties.set("no-replace", no_replace);
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Some files were taken already; a second listing could take them twice.
+fn no_second_listing(error: Error) -> Error {
+    Error::new(
+        Class::Failure,
+        format!("the listing ended early, after some files were taken: {error}"),
+    )
+    .with_hint("run it again; with sort = \"name\" the listing is complete before the first file")
+    .with_source(error)
+}
