@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 /// A number of bytes, written `1048576`, `1MiB` or `1M`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,16 +55,17 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// Reads `30s`, `10m`, `1h 30m`, `500ms`.
+/// Reads `30s`, `10m`, `1h 30m`, `500ms`, `90d`; a day is 24 hours, and months and years are none.
 ///
 /// # Errors
 /// The text is no duration, or a negative one.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    text.parse::<SignedDuration>()
+    text.parse::<Span>()
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())
-        .ok_or_else(|| format!("'{text}' is no duration; write it as 500ms, 30s, 10m or 1h"))
+        .ok_or_else(|| format!("'{text}' is no duration; write it as 500ms, 30s, 10m, 1h or 90d"))
 }
 
 /// Writes a duration as [`parse_duration`] reads it.
@@ -171,6 +172,8 @@ mod tests {
             ("10m", 600_000),
             ("500ms", 500),
             ("1h30m", 5_400_000),
+            ("90d", 7_776_000_000),
+            ("1.5s", 1_500),
         ] {
             let duration = Duration::from_millis(millis);
             assert_eq!(parse_duration(text), Ok(duration));
@@ -178,6 +181,7 @@ mod tests {
         }
         assert!(parse_duration("-1s").is_err());
         assert!(parse_duration("soon").is_err());
+        assert!(parse_duration("1mo").is_err());
         assert!(parse_duration("30").is_err());
     }
 }

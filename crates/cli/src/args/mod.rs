@@ -4,6 +4,7 @@
 //! connection and of an operation is a flag of the same name; secrets have none.
 
 mod connection;
+mod journal;
 mod operations;
 mod serve;
 #[cfg(test)]
@@ -17,6 +18,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use connection::{ReachArgs, SessionArgs};
+pub(crate) use journal::{
+    JournalArgs, JournalCommand, JournalFile, JournalForgetArgs, JournalListArgs, JournalRetryArgs,
+    JournalShowArgs,
+};
 pub(crate) use operations::{GetFlags, ListFlags, SendFlags};
 pub(crate) use serve::{DemoArgs, ServeArgs, StdioArgs};
 
@@ -57,6 +62,9 @@ pub(crate) enum Command {
     /// Show the server's host key and record it in the file of known hosts.
     #[command(after_help = TRUST_EXAMPLES)]
     Trust(Box<TrustArgs>),
+    /// Look into the journal of get and send, and change it.
+    #[command(after_help = journal::JOURNAL_EXAMPLES)]
+    Journal(Box<JournalArgs>),
     /// Serve a directory to SFTP clients.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArgs>),

@@ -4,6 +4,7 @@
 //! object a line; both get the same outcomes.
 
 mod human;
+mod journal;
 mod json;
 mod progress;
 mod serve;
@@ -225,6 +226,12 @@ impl Output {
     /// The command came to an end before there was anything to tell of.
     pub(crate) fn failure(&mut self, error: Error) {
         self.outcome(Rows::None, &Outcome::failed(Default::default(), error));
+    }
+
+    /// Something was told that no outcome stands for.
+    fn counted(&mut self) {
+        self.verdict.done();
+        self.tally.ok += 1;
     }
 
     /// A session and what it agreed on.

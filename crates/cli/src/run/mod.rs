@@ -3,6 +3,7 @@
 //! Not the protocol and not the rules of an operation: those are the connector's.
 
 mod demo;
+mod journal;
 mod serve;
 mod session;
 mod stdio;
@@ -48,6 +49,7 @@ pub(crate) async fn run(command: &Command) -> Code {
         Command::Test(args) => &args.output,
         Command::Trust(args) => &args.output,
         Command::Demo(args) => &args.output,
+        Command::Journal(args) => args.output(),
         Command::Serve(args) => &args.output,
         Command::Completions { .. } | Command::Man { .. } => return Code::Done,
     };
@@ -112,6 +114,7 @@ async fn carry_out(
             transfer::run(plan::list(args, environment)?, rows, output, signals).await
         }
         Command::Test(args) => test::run(plan::test(args, environment)?, output, signals).await,
+        Command::Journal(args) => journal::run(args, output, signals).await,
         Command::Trust(args) => trust::run(plan::trust(args, environment)?, output, signals).await,
         Command::Serve(args) => {
             serve::run(plan::serve(args, environment)?, &args.output, signals).await

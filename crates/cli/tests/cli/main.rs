@@ -7,6 +7,7 @@ mod demo;
 mod get;
 mod inetd;
 mod input;
+mod journal;
 mod names;
 mod output;
 mod refused;
