@@ -141,6 +141,7 @@ struct State {
     calls: Vec<String>,
     faults: Vec<Fault>,
     refusals: Vec<(String, RemoteErrorKind)>,
+    cuts: Vec<(String, usize)>,
     interferences: Vec<(String, Interference)>,
     sessions: usize,
     open_sessions: usize,
@@ -159,6 +160,7 @@ impl Server {
                     calls: Vec::new(),
                     faults: Vec::new(),
                     refusals: Vec::new(),
+                    cuts: Vec::new(),
                     interferences: Vec::new(),
                     sessions: 0,
                     open_sessions: 0,
@@ -180,6 +182,12 @@ impl Server {
     /// Refuses every call whose line in [`calls`](Self::calls) begins so.
     pub fn refuse(&self, call: &str, kind: RemoteErrorKind) {
         self.lock().refusals.push((call.to_owned(), kind));
+    }
+
+    /// Loses the connection after the effect, and before the answer, of the call whose line is the
+    /// `nth`, from 1, that begins so.
+    pub fn cut_after(&self, call: &str, nth: usize) {
+        self.lock().cuts.push((call.to_owned(), nth));
     }
 
     /// Does this once, just before the first call whose line begins so.
@@ -205,6 +213,20 @@ impl Server {
             .state
             .lock()
             .expect("no test panics while it holds the files")
+    }
+}
+
+impl State {
+    /// Whether this call is one after which the connection is lost.
+    fn counts_out(&mut self, line: &str) -> bool {
+        let mut cut = false;
+        for (prefix, left) in &mut self.cuts {
+            if line.starts_with(prefix.as_str()) && *left > 0 {
+                *left -= 1;
+                cut |= *left == 0;
+            }
+        }
+        cut
     }
 }
 
@@ -295,7 +317,16 @@ impl Link {
             .iter()
             .find(|(prefix, _)| line.starts_with(prefix.as_str()))
             .map(|(_, kind)| *kind);
+        let cut = state.counts_out(&line);
         state.calls.push(line);
+        if cut {
+            drop(effect(&mut state.files));
+            self.alive.store(false, Ordering::Relaxed);
+            return Err(RemoteError::new(
+                RemoteErrorKind::Disconnected,
+                "connection reset",
+            ));
+        }
         if let Some(kind) = refusal {
             return Err(refused(kind));
         }

@@ -13,6 +13,7 @@ mod append;
 mod claim;
 pub(crate) mod compare;
 mod diagnose;
+mod flow;
 mod get;
 mod leftovers;
 mod list;

@@ -156,16 +156,6 @@ impl Source {
 }
 
 impl Reading {
-    /// The same with these bytes before what is left.
-    pub(super) fn after(self, first: Bytes) -> Self {
-        let first = futures_util::stream::once(async { Ok(first) });
-        let rest = futures_util::stream::unfold(self, |mut rest| async {
-            let next = rest.next().await.transpose()?;
-            Some((next, rest))
-        });
-        Self::Stream(Box::pin(first.chain(rest)))
-    }
-
     /// The next bytes; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         match self {

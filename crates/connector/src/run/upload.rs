@@ -1,13 +1,13 @@
-//! Writing a body into an open file at the server, and looking at what has arrived.
+//! Opening a file at the server for a body, and looking at what has arrived in it.
 //!
-//! Not the naming: which file that is, and what it is called afterwards, is the caller's.
+//! Not the naming: which file that is, and what it is called afterwards, is the caller's. Not the
+//! writing either: that is [`Flow`](super::flow::Flow)'s.
 
 use ring::digest::{Context, SHA256};
 
-use super::compare::{hash_of, sha256};
+use super::compare::hash_of;
 use super::diagnose::{Doing, explain, plain};
 use super::get::hex;
-use super::source::Reading;
 use super::stop::Stop;
 use crate::error::{Class, Error, Result};
 use crate::operation::{Send, Verify};
@@ -25,17 +25,6 @@ pub(super) struct Target<'a, R: Remote> {
     pub(super) observer: &'a Observer,
 }
 
-/// How far it is. Kept over lost connections.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    /// Bytes of the body that were given to the server.
-    pub(super) sent: u64,
-    /// Bytes of the body that the server has acknowledged without a gap.
-    pub(super) acknowledged: u64,
-    /// Bytes that the observer was told of in this attempt.
-    pub(super) told: u64,
-}
-
 /// What a look at the finished file showed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
@@ -46,40 +35,6 @@ pub(super) struct Found {
 }
 
 impl<R: Remote> Target<'_, R> {
-    /// Writes the rest of a body, of which `at` bytes stand.
-    pub(super) async fn pour(
-        &self,
-        writer: &mut R::Writer,
-        reading: &mut Reading,
-        mut at: u64,
-        mut digest: Option<&mut Context>,
-        written: &mut Written,
-    ) -> Result<u64> {
-        let all = async {
-            while let Some(block) = reading.next().await? {
-                let len = block.len() as u64;
-                if let Some(digest) = &mut digest {
-                    digest.update(&block);
-                }
-                // Counted before it is known: after a loss, so much may stand.
-                written.sent = written.sent.max(at + len);
-                let answer = writer.write(self.start + at, block).await;
-                written.acknowledged = writer
-                    .acknowledged()
-                    .saturating_sub(self.start)
-                    .max(written.acknowledged);
-                if let Err(error) = answer {
-                    return Err(explain(self.remote, Doing::Writing(self.path), error).await);
-                }
-                at += len;
-                written.told += len;
-                self.observer.tell(|progress| progress.advanced(len));
-            }
-            Ok(at)
-        };
-        self.stop.unless(all).await
-    }
-
     /// Sees that it is on the server's disk and of the right size, and closes it.
     pub(super) async fn settle(
         &self,
@@ -168,11 +123,6 @@ pub(super) fn digest_for(send: &Send) -> Option<Context> {
     (send.checksum || send.verify == Verify::Hash).then(|| Context::new(&SHA256))
 }
 
-/// What it came to.
-pub(super) fn digested(digest: Option<Context>) -> Option<[u8; 32]> {
-    digest.map(sha256)
-}
-
 /// Opens a file for writing, with the cause where that is refused.
 pub(super) async fn open_write<R: Remote>(
     remote: &R,
@@ -187,4 +137,11 @@ pub(super) async fn open_write<R: Remote>(
         Ok(writer) => Ok(writer),
         Err(error) => Err(explain(remote, doing, error).await),
     }
+}
+
+/// The size of an open file; `None` where the server does not tell it.
+pub(super) async fn size_of<W: Writer>(writer: &mut W, path: &RemotePath) -> Result<Option<u64>> {
+    let attrs = writer.stat().await;
+    let attrs = attrs.map_err(|error| plain(Doing::Looking(path), error))?;
+    Ok(attrs.size)
 }

@@ -64,8 +64,8 @@ pub(super) async fn send(server: &Server, send: Send, documents: Vec<Document>) 
 }
 
 /// A document of this name and content.
-pub(super) fn document(name: &str, content: &'static str) -> Document {
-    Document::bytes(content).with("filename", name.to_owned())
+pub(super) fn document(name: &str, content: &str) -> Document {
+    Document::bytes(content.as_bytes().to_vec()).with("filename", name.to_owned())
 }
 
 /// The one outcome, which must be good.

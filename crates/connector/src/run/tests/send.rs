@@ -596,6 +596,116 @@ async fn in_place_overwrite_of_nothing_takes_a_failure_back() {
     assert_eq!(names(&server), [""; 0]);
 }
 
+/// Chunks of a body that cannot be read twice.
+fn streamed(name: &str, body: &str) -> Document {
+    let chunks: Vec<_> = body
+        .as_bytes()
+        .chunks(100_000)
+        .map(<[u8]>::to_vec)
+        .collect();
+    let chunks = chunks
+        .into_iter()
+        .map(|chunk| Ok(bytes::Bytes::from(chunk)));
+    Document {
+        body: crate::document::Body::Stream(Box::pin(stream::iter(chunks))),
+        ..document(name, "")
+    }
+}
+
+fn noise(len: usize) -> String {
+    (0u64..)
+        .map(|n| char::from(b'a' + (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59) as u8 % 26))
+        .take(len)
+        .collect()
+}
+
+#[tokio::test]
+async fn an_upload_that_is_cut_off_goes_on_where_it_was_acknowledged() {
+    let body = noise(1_500_000);
+    let wanted = crate::run::compare::sha256({
+        let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+        digest.update(body.as_bytes());
+        digest
+    });
+    for in_place in [false, true] {
+        for is_stream in [false, true] {
+            let server = server_of(Behaviour::openssh(), &[]);
+            let sending = Send {
+                in_place,
+                checksum: true,
+                ..into(IfExists::Rename)
+            };
+            // More often than anything is tried again in vain.
+            for block in 1..6 {
+                server.cut_after("write ", block * 2);
+            }
+            let document = match is_stream {
+                true => streamed("a", &body),
+                false => document("a", &body),
+            };
+            let outcome = good(send(&server, sending, vec![document]).await);
+            assert_eq!(content(&server, "in/a").unwrap(), body);
+            assert_eq!(names(&server), ["in/a"]);
+            assert_eq!(
+                outcome.properties.text("sha256"),
+                Some(&crate::run::get::hex(&wanted)[..])
+            );
+            let calls = server.calls();
+            let count = |verb: &str| calls.iter().filter(|call| call.starts_with(verb)).count();
+            assert_eq!(count("create "), 1, "{calls:?}");
+            assert_eq!(count("open-write "), count("connect") - 1, "{calls:?}");
+            let whole = match is_stream {
+                true => body.len().div_ceil(100_000),
+                false => body.len().div_ceil(256 << 10),
+            };
+            // Each cut took the answer to a write with it, and that write alone was repeated.
+            assert_eq!(count("write "), whole + count("connect") - 1, "{calls:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_resume_an_upload_begins_again_and_a_stream_cannot() {
+    let body = noise(600_000);
+    let sending = Send {
+        resume: false,
+        ..into(IfExists::Rename)
+    };
+    let server = server_of(Behaviour::openssh(), &[]);
+    server.cut_after("write ", 2);
+    good(send(&server, sending.clone(), vec![document("a", &body)]).await);
+    assert_eq!(content(&server, "in/a").unwrap(), body);
+    assert_eq!(names(&server), ["in/a"]);
+    let creates = |server: &Server| {
+        let calls = server.calls();
+        calls
+            .iter()
+            .filter(|call| call.starts_with("create "))
+            .count()
+    };
+    assert_eq!(creates(&server), 2);
+
+    let server = server_of(Behaviour::openssh(), &[]);
+    server.cut_after("write ", 5);
+    let outcomes = send(&server, sending, vec![streamed("a", &body)]).await;
+    assert_eq!(class(outcomes), Class::Disconnected);
+}
+
+#[tokio::test]
+async fn what_somebody_else_wrote_into_a_temporary_file_is_not_gone_on_with() {
+    let body = noise(900_000);
+    let server = server_of(Behaviour::openssh(), &[]);
+    server.cut_after("write ", 3);
+    server.before("open-write ", |files| {
+        let name = files.file_names().remove(0);
+        let len = files.content(&name).unwrap().len();
+        files.put(&name, "x".repeat(len));
+    });
+    good(send(&server, into(IfExists::Rename), vec![document("a", &body)]).await);
+    assert_eq!(content(&server, "in/a").unwrap(), body);
+    assert_eq!(names(&server), ["in/a"]);
+}
+
 #[derive(Default)]
 struct Counter(std::sync::atomic::AtomicI64);
 

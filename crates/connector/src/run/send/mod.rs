@@ -1,0 +1,301 @@
+//! Send: one file per document, complete before anyone sees it under its name.
+//!
+//! ```text
+//!   staged:    check ─▶ temporary name ─▶ verified ─▶ claimed or renamed over ─▶ move-to
+//!   in place:  check ─▶ final name ──────▶ verified ──────────────────────────▶ move-to
+//!   append:    check ─▶ end of the file ─▶ verified ──────────────────────────▶ move-to
+//! ```
+//! Each stage can be entered again on a new session, and looks before it does anything twice.
+
+mod places;
+mod publish;
+mod upload;
+
+use bytes::Bytes;
+
+use self::places::Places;
+use super::Step;
+use super::append::Append;
+use super::claim::{Candidates, Claim};
+use super::flow::Flow;
+use super::get::hex;
+use super::leftovers::{Leftovers, released};
+use super::list::track_attrs;
+use super::moving::Mover;
+use super::places::{move_to_directory, remote_directory};
+use super::session::is_loss;
+use super::source::Source;
+use super::upload::Found;
+use crate::document::{Document, Properties};
+use crate::error::{Error, Result};
+use crate::names;
+use crate::operation::{IfExists, Send, setting};
+use crate::outcome::{Outcome, Status};
+use crate::path::{RemotePath, printable};
+use crate::remote::{Attrs, Connect};
+
+/// One document on its way.
+struct Sending<'a> {
+    send: &'a Send,
+    name: Bytes,
+    source: Source,
+    named: Named,
+    places: Option<Places>,
+    stage: Stage,
+    /// The file that is overwritten, if there is one.
+    replaced: Option<Attrs>,
+    ours: Leftovers,
+    candidates: Option<Candidates>,
+    claim: Option<Claim>,
+    mover: Option<Mover>,
+    append: Append,
+    flow: Flow,
+    /// The file that bytes of the body went into.
+    begun: Option<RemotePath>,
+    /// Where the file stands under its final name.
+    published: Option<RemotePath>,
+    size: u64,
+}
+
+/// The directories as named.
+struct Named {
+    directory: Bytes,
+    target: Option<Bytes>,
+    staging: Option<Bytes>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Check,
+    Upload,
+    Publish,
+    Move,
+    Done,
+}
+
+pub(super) async fn run<C: Connect>(
+    step: &mut Step<C>,
+    send: &Send,
+    document: Document,
+    seq: u64,
+) -> Outcome {
+    let Document {
+        body,
+        properties,
+        delivery,
+    } = document;
+    let mut outcome = Outcome {
+        properties,
+        ..Outcome::default()
+    };
+    let sent = match Source::of(body).await {
+        Ok(source) => send_one(step, send, source, seq, &mut outcome).await,
+        Err(error) => Err(error),
+    };
+    match sent {
+        Ok(()) => {
+            outcome.delivered = true;
+            if let Some(delivery) = delivery {
+                delivery.confirm();
+            }
+        }
+        Err(error) => {
+            outcome.status = Status::Failed;
+            outcome.error = Some(error);
+        }
+    }
+    outcome
+}
+
+async fn send_one<C: Connect>(
+    step: &mut Step<C>,
+    send: &Send,
+    source: Source,
+    seq: u64,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let connection = step.session.connection().clone();
+    let properties = &mut outcome.properties;
+    let name = final_name(send, properties, &source, seq)?;
+    let named = Named {
+        directory: remote_directory(properties, send.remote_directory.as_ref(), &connection)?,
+        target: move_to_directory(properties, send.move_to_directory.as_ref())?,
+        staging: setting(send.staging_directory.as_ref()).map(Bytes::copy_from_slice),
+    };
+    properties.set("filename", name.clone());
+    properties.set("host", connection.host.clone());
+    properties.set("port", connection.port.to_string());
+    if let Some(origin) = source.origin() {
+        properties.set("source-document", origin);
+    }
+    let size = source.size();
+    let mut sending = Sending {
+        send,
+        name: name.clone(),
+        source,
+        named,
+        places: None,
+        stage: Stage::Check,
+        replaced: None,
+        ours: Leftovers::default(),
+        candidates: None,
+        claim: None,
+        mover: None,
+        append: Append::default(),
+        flow: Flow::default(),
+        begun: None,
+        published: None,
+        size: 0,
+    };
+    step.observer.tell(|progress| progress.started(&name, size));
+    let sent = sending.carried_through(step, outcome).await;
+    step.observer.tell(|progress| progress.finished());
+    sent
+}
+
+/// The base name at the server.
+fn final_name(send: &Send, properties: &Properties, source: &Source, seq: u64) -> Result<Bytes> {
+    let base = properties.setting("filename")?.or_else(|| source.name());
+    let name = match send.template()? {
+        Some(template) => template.make(base.as_deref(), seq, jiff::Timestamp::now())?,
+        None => base.ok_or_else(|| {
+            Error::configuration("the document has no name")
+                .with_hint("set the property filename, or a name-template")
+        })?,
+    };
+    if names::is_base_name(&name) {
+        return Ok(name);
+    }
+    Err(
+        Error::configuration(format!("'{}' is no file name", printable(&name)))
+            .with_hint("directories go into remote-directory, not into the name"),
+    )
+}
+
+impl Sending<'_> {
+    /// Through all stages, over lost connections, and cleaned up behind.
+    async fn carried_through<C: Connect>(
+        &mut self,
+        step: &mut Step<C>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let begun = std::time::Instant::now();
+        let mut retries = step.session.retries();
+        let mut furthest = 0;
+        loop {
+            let error = match self.advance(step, outcome).await {
+                Ok(()) => break,
+                Err(error) => error,
+            };
+            if is_loss(&error) && !self.can_go_on() {
+                return Err(self.cleaned_up(step, error).await);
+            }
+            // A long file may be cut off more often than anything is tried again in vain.
+            if self.flow.acknowledged() > furthest {
+                furthest = self.flow.acknowledged();
+                retries = step.session.retries();
+            }
+            if let Err(error) = step.session.recover(error, &mut retries).await {
+                return Err(self.cleaned_up(step, error).await);
+            }
+        }
+        let seconds = begun.elapsed().as_secs_f64().max(1e-6);
+        let rate = (self.size as f64 / seconds) as u64;
+        outcome.properties.set("bytes-per-second", rate.to_string());
+        outcome.properties.set("size", self.size.to_string());
+        let published = self.published.as_ref().expect("it was published");
+        outcome
+            .properties
+            .set("filename", Bytes::copy_from_slice(published.name()));
+        self.ours.cleared(step.session.remote(), outcome).await;
+        Ok(())
+    }
+
+    /// Whether what a lost connection cut off can be gone on with.
+    fn can_go_on(&self) -> bool {
+        let from = match self.send.resume || self.append.has_begun() {
+            true => self.flow.acknowledged(),
+            false => 0,
+        };
+        self.stage != Stage::Upload || self.flow.can_go_to(&self.source, from)
+    }
+
+    async fn advance<C: Connect>(
+        &mut self,
+        step: &mut Step<C>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        step.session.open().await?;
+        if self.places.is_none() {
+            let places = self.found_places(step).await?;
+            let properties = &mut outcome.properties;
+            properties.set("remote-directory", places.directory.as_bytes().to_vec());
+            if let Some(target) = &places.target {
+                properties.set("move-to-directory", target.as_bytes().to_vec());
+            }
+            self.places = Some(places);
+        }
+        let places = self.places.clone().expect("the places were just found");
+        while self.stage != Stage::Done {
+            step.session.stop().check()?;
+            self.stage = match self.stage {
+                Stage::Check => self.check(step.session.remote(), &places).await?,
+                Stage::Upload if self.send.if_exists == IfExists::Append => {
+                    self.append(step, &places, outcome).await?
+                }
+                Stage::Upload => {
+                    let next = self.upload(step, &places, outcome).await?;
+                    if let Some(claimed) = &self.candidates {
+                        claimed.remember(&mut step.session.facts);
+                    }
+                    next
+                }
+                Stage::Publish => self.publish(step, &places, outcome).await?,
+                Stage::Move => {
+                    self.move_on(step.session.remote(), &places, outcome)
+                        .await?
+                }
+                Stage::Done => Stage::Done,
+            };
+        }
+        Ok(())
+    }
+
+    /// The failure, once what is ours is gone; names what could not be taken away.
+    async fn cleaned_up<C: Connect>(&mut self, step: &Step<C>, mut error: Error) -> Error {
+        let path = self
+            .places
+            .as_ref()
+            .map(|places| places.directory.join(&self.name));
+        if let Some(path) = &path
+            && self.append.has_begun()
+            && !self.append.created
+        {
+            error = self.append.told(path, &self.flow, error);
+        }
+        if self.stage == Stage::Move
+            && let Some(published) = &self.published
+        {
+            // Sent again, it would be there twice or in its own way.
+            error = error.not_retryable().with_note(format_args!(
+                "the file is complete, and stands as {published}"
+            ));
+        }
+        for left in self.claim.iter().flat_map(Claim::leftovers) {
+            error = released(step, left, error).await;
+        }
+        error = self.ours.cleaned_up(step, error).await;
+        for left in self.mover.iter().flat_map(Mover::leftovers) {
+            error = error.with_note(format_args!("{left} may be left there"));
+        }
+        error
+    }
+}
+
+fn track(outcome: &mut Outcome, found: Found, sha256: Option<[u8; 32]>) {
+    track_attrs(&mut outcome.properties, &found.attrs);
+    outcome.properties.set("verified", found.verified);
+    if let Some(sha256) = sha256 {
+        outcome.properties.set("sha256", hex(&sha256));
+    }
+}

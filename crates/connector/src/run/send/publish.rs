@@ -1,0 +1,129 @@
+//! A complete file gets its name, and is moved to its move-to directory.
+//!
+//! Not how a name is claimed or a file moved: those are [`Claim`]'s and [`Mover`]'s.
+
+use super::super::Step;
+use super::super::claim::{Candidates, Claim, Numbering};
+use super::super::compare::{copy_through, same_content};
+use super::super::get::track_move;
+use super::super::moving::{Across, Mover};
+use super::places::Places;
+use super::{Sending, Stage};
+use crate::error::{Class, Error, Result};
+use crate::names;
+use crate::operation::{IfExists, MoveCollision};
+use crate::outcome::Outcome;
+use crate::remote::{Connect, Remote};
+
+impl Sending<'_> {
+    /// Gives the temporary file its name.
+    pub(super) async fn publish<C: Connect>(
+        &mut self,
+        step: &mut Step<C>,
+        places: &Places,
+        outcome: &mut Outcome,
+    ) -> Result<Stage> {
+        let temporary = self.ours.temporary.clone().expect("it was uploaded");
+        if self.send.if_exists == IfExists::Overwrite {
+            let path = self.published.clone().expect("the target was looked at");
+            let collision = MoveCollision::Replace;
+            let mover = self
+                .mover
+                .get_or_insert_with(|| Mover::new(temporary, path, collision, Across::Copy));
+            let moved = mover.attempt(step.session.remote()).await?;
+            track_move(&mut outcome.properties, &moved);
+            outcome.warnings.extend(moved.warning);
+            self.mover = None;
+            self.ours.temporary = None;
+            return Ok(Stage::Move);
+        }
+        let numbering = match self.send.if_exists {
+            IfExists::Error => Numbering::Exact,
+            _ => Numbering::FirstFree,
+        };
+        // With a move-to directory the name is claimed there, where it is published, and must be
+        // free in both.
+        let (published_in, also_free_in) = match &places.target {
+            Some(target) => (target.clone(), Some(places.directory.clone())),
+            None => (places.directory.clone(), None),
+        };
+        let (name, size) = (self.name.clone(), self.size);
+        let directory = published_in.clone();
+        let mut claim = self.claim.take().unwrap_or_else(|| {
+            let candidates = Candidates::new(directory, name, numbering, also_free_in)
+                .remembering(&step.session.facts);
+            Claim::new(temporary.clone(), size, candidates)
+        });
+        let (remote, facts) = step.session.parts();
+        let claimed = claim.attempt(remote, facts).await;
+        let claimed = match claimed {
+            Err(error)
+                if error.class() == Class::Unsupported
+                    && temporary.parent().as_ref() != Some(&published_in) =>
+            {
+                // The two directories are on two devices: the file crosses as a copy, still under
+                // a temporary name.
+                let across = published_in.join(&names::temporary(&self.name));
+                self.ours.spent.push(across.clone());
+                copy_through(remote, &temporary, &across).await?;
+                if !same_content(remote, &temporary, &across).await? {
+                    return Err(Error::new(
+                        Class::Integrity,
+                        format!("the copy {across} is not what was sent"),
+                    ));
+                }
+                self.ours.spent.pop();
+                self.ours.spent.push(temporary);
+                self.ours.temporary = Some(across.clone());
+                claim.moved_temporary(across.clone());
+                self.set_attributes(remote, &across, outcome).await?;
+                claim.attempt(remote, facts).await
+            }
+            claimed => claimed,
+        };
+        self.claim = Some(claim);
+        let claimed = claimed?;
+        self.claim = None;
+        self.ours.temporary = None;
+        outcome.properties.set("claimed-by", claimed.by);
+        outcome.warnings.extend(claimed.warning);
+        self.published = Some(claimed.path);
+        Ok(Stage::Done)
+    }
+
+    /// From the remote directory to the move-to directory.
+    pub(super) async fn move_on<R: Remote>(
+        &mut self,
+        remote: &R,
+        places: &Places,
+        outcome: &mut Outcome,
+    ) -> Result<Stage> {
+        let Some(target) = &places.target else {
+            return Ok(Stage::Done);
+        };
+        let published = self.published.clone().expect("it was published");
+        let target = target.join(match self.send.if_exists {
+            // What is overwritten may be what a link leads to, under another name.
+            IfExists::Overwrite => &self.name,
+            _ => published.name(),
+        });
+        let collision = match self.send.if_exists {
+            IfExists::Rename | IfExists::Error => MoveCollision::Error,
+            IfExists::Append | IfExists::Overwrite => self.send.collision(),
+        };
+        let across = match self.send.force_move {
+            true => Across::Copy,
+            false => Across::Refuse,
+        };
+        let to = target.clone();
+        let mover = self
+            .mover
+            .get_or_insert_with(|| Mover::new(published, to, collision, across));
+        let moved = mover.attempt(remote).await?;
+        track_move(&mut outcome.properties, &moved);
+        outcome.warnings.extend(moved.warning);
+        self.mover = None;
+        self.published = Some(target);
+        Ok(Stage::Done)
+    }
+}
