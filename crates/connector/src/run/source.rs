@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -54,7 +54,8 @@ pub(super) enum Reading {
         path: PathBuf,
     },
     Bytes(Bytes),
-    Stream(BodyStream),
+    /// In a lock for the same reason.
+    Stream(Mutex<BodyStream>),
 }
 
 impl Source {
@@ -126,7 +127,7 @@ impl Source {
             Kind::Bytes(bytes) => Ok(Reading::Bytes(bytes.clone())),
             Kind::Stream(stream) => {
                 let stream = stream.get_mut().ok().and_then(Option::take);
-                stream.map(Reading::Stream).ok_or_else(|| {
+                stream.map(Mutex::new).map(Reading::Stream).ok_or_else(|| {
                     Error::new(
                         Class::Failure,
                         "the document's body was a stream, which cannot be read twice",
@@ -169,7 +170,13 @@ impl Reading {
                 Ok((!block.is_empty()).then_some(block))
             }
             Self::Stream(stream) => loop {
-                match stream.next().await.transpose()? {
+                match stream
+                    .get_mut()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .next()
+                    .await
+                    .transpose()?
+                {
                     Some(chunk) if chunk.is_empty() => {}
                     chunk => return Ok(chunk),
                 }

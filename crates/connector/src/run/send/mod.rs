@@ -262,7 +262,7 @@ impl Sending<'_> {
     }
 
     /// The failure, once what is ours is gone; names what could not be taken away.
-    async fn cleaned_up<C: Connect>(&mut self, step: &Step<C>, mut error: Error) -> Error {
+    async fn cleaned_up<C: Connect>(&self, step: &Step<C>, mut error: Error) -> Error {
         let path = self
             .places
             .as_ref()

@@ -20,7 +20,7 @@ pub(super) struct Places {
 }
 
 impl Sending<'_> {
-    pub(super) async fn found_places<C: Connect>(&mut self, step: &mut Step<C>) -> Result<Places> {
+    pub(super) async fn found_places<C: Connect>(&self, step: &mut Step<C>) -> Result<Places> {
         let directory = step.session.resolve(&self.named.directory).await?;
         let target = match &self.named.target {
             Some(target) => Some(step.session.resolve(target).await?),

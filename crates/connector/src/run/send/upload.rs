@@ -236,7 +236,7 @@ impl Sending<'_> {
 
     /// Permissions and time, as well as the server lets us.
     pub(super) async fn set_attributes<R: Remote>(
-        &mut self,
+        &self,
         remote: &R,
         path: &RemotePath,
         outcome: &mut Outcome,
