@@ -16,7 +16,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use crate::keys::keys_of;
+use sansftp_connector::keys_of;
 
 /// A configuration file, read and checked.
 #[derive(Debug)]

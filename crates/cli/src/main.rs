@@ -9,7 +9,6 @@ mod args;
 mod ask;
 mod config;
 mod exit;
-mod keys;
 mod logging;
 mod output;
 mod plan;

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64ct::{Base64, Encoding};
 use bytes::Bytes;
 use futures_core::Stream;
+use futures_util::StreamExt;
 use tokio::sync::oneshot;
 
 use crate::error::{Class, Error, Result};
@@ -42,6 +44,32 @@ pub enum Body {
 
 /// Chunks of a body in order.
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+impl Body {
+    /// The same body for another reader, where it can be read twice; absent otherwise.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::File(path) => Self::File(path.clone()),
+            Self::Bytes(bytes) => Self::Bytes(bytes.clone()),
+            Self::Absent | Self::Stream(_) => Self::Absent,
+        }
+    }
+
+    /// Takes what is still on its way, which nobody has a use for: whoever sends it wants to be rid
+    /// of it.
+    ///
+    /// # Errors
+    /// Its own.
+    pub(crate) async fn read_to_its_end(self) -> Result<()> {
+        let Self::Stream(mut chunks) = self else {
+            return Ok(());
+        };
+        while let Some(chunk) = chunks.next().await {
+            chunk?;
+        }
+        Ok(())
+    }
+}
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,8 +118,27 @@ impl Document {
 #[derive(Debug)]
 #[must_use = "a delivery that is dropped says that the document was not delivered"]
 pub struct Delivery {
-    confirmed: oneshot::Sender<()>,
+    confirmed: Told,
     receipt: Option<Receipt>,
+}
+
+/// Who is told of a delivery.
+#[derive(Debug)]
+enum Told {
+    /// Whoever made the document.
+    Maker(oneshot::Sender<()>),
+    /// The whole that this document is a part of.
+    Whole(Part),
+}
+
+impl Told {
+    fn confirm(self) {
+        match self {
+            // Whoever made the document may be gone: then nothing will be deleted, and that is safe.
+            Self::Maker(sender) => drop(sender.send(())),
+            Self::Whole(part) => part.confirm(),
+        }
+    }
 }
 
 impl Delivery {
@@ -99,6 +146,7 @@ impl Delivery {
     pub fn pair() -> (Self, Delivered) {
         let (confirmed, receiver) = oneshot::channel();
         let receipt = None;
+        let confirmed = Told::Maker(confirmed);
         (Self { confirmed, receipt }, Delivered(receiver))
     }
 
@@ -111,8 +159,7 @@ impl Delivery {
 
     /// The document is durably where it is to go; its source may be deleted.
     pub fn confirm(self) {
-        // Whoever made the document may be gone: then nothing will be deleted, and that is safe.
-        let _ = self.confirmed.send(());
+        self.confirmed.confirm();
     }
 
     /// Confirms in a transaction of the journal: `work` writes what the receiver makes of the document
@@ -149,8 +196,81 @@ impl Delivery {
                 })
             })
             .await?;
-        let _ = self.confirmed.send(());
+        self.confirmed.confirm();
         Ok(done)
+    }
+}
+
+/// Documents that came out of others: these are delivered once all of those are.
+#[derive(Clone, Debug)]
+pub(crate) struct Whole(Arc<Mutex<Parts>>);
+
+#[derive(Debug)]
+struct Parts {
+    /// Those that are on their way, and one more until it is known that there will be no more.
+    open: usize,
+    lost: bool,
+    of: Vec<Delivery>,
+}
+
+/// A share of a whole. Dropped, it is lost, and the whole with it.
+#[derive(Debug)]
+struct Part(Option<Whole>);
+
+impl Whole {
+    /// What these documents are turned into.
+    pub(crate) fn of(deliveries: Vec<Delivery>) -> Self {
+        Self(Arc::new(Mutex::new(Parts {
+            open: 1,
+            lost: false,
+            of: deliveries,
+        })))
+    }
+
+    /// The delivery of one document that came out.
+    pub(crate) fn part(&self) -> Delivery {
+        self.parts().open += 1;
+        Delivery {
+            confirmed: Told::Whole(Part(Some(self.clone()))),
+            receipt: None,
+        }
+    }
+
+    /// No more will come out, and all went well so far.
+    pub(crate) fn complete(self) {
+        self.end_one(Some(()));
+    }
+
+    fn end_one(&self, delivered: Option<()>) {
+        let mut parts = self.parts();
+        parts.open = parts.open.saturating_sub(1);
+        parts.lost |= delivered.is_none();
+        if parts.open > 0 || parts.lost {
+            return;
+        }
+        let of = std::mem::take(&mut parts.of);
+        drop(parts);
+        of.into_iter().for_each(Delivery::confirm);
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Part {
+    fn confirm(mut self) {
+        if let Some(whole) = self.0.take() {
+            whole.end_one(Some(()));
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if let Some(whole) = self.0.take() {
+            whole.end_one(None);
+        }
     }
 }
 
@@ -189,6 +309,13 @@ impl Properties {
     /// Sets a property; an alias sets what it stands for.
     pub fn set(&mut self, name: &str, value: impl Into<Bytes>) {
         self.0.insert(canonical(name).to_owned(), value.into());
+    }
+
+    /// Unsets a property, and what stands in for it where it could not be written as text.
+    pub fn remove(&mut self, name: &str) {
+        let name = canonical(name);
+        self.0.remove(name);
+        self.0.remove(&format!("{name}-base64"));
     }
 
     /// Takes over those of `other` that are not set here: the first value wins.
@@ -342,6 +469,31 @@ mod tests {
         first.merge(&second);
         assert_eq!(first.text("region"), Some("north"));
         assert_eq!(first.text("kind"), Some("order"));
+    }
+
+    #[tokio::test]
+    async fn a_whole_is_delivered_when_all_its_parts_are() {
+        let whole_of_two = || {
+            let (delivery, delivered) = Delivery::pair();
+            let whole = Whole::of(vec![delivery]);
+            let parts = (whole.part(), whole.part());
+            (whole, parts, delivered)
+        };
+        let (whole, (one, other), delivered) = whole_of_two();
+        one.confirm();
+        whole.complete();
+        other.confirm();
+        assert!(delivered.wait().await);
+        let (whole, (one, other), delivered) = whole_of_two();
+        one.confirm();
+        drop(other);
+        whole.complete();
+        assert!(!delivered.wait().await, "one part is lost");
+        let (whole, (one, other), delivered) = whole_of_two();
+        one.confirm();
+        other.confirm();
+        drop(whole);
+        assert!(!delivered.wait().await, "there might have been more");
     }
 
     #[tokio::test]

@@ -140,6 +140,13 @@ impl Error {
         self
     }
 
+    /// The same, in this step of a process.
+    #[must_use]
+    pub fn in_step(mut self, number: usize) -> Self {
+        self.message = format!("step {number}: {}", self.message);
+        self
+    }
+
     /// The same with what caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {

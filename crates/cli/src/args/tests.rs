@@ -7,7 +7,7 @@ use sansftp_connector::connection::Connection;
 use sansftp_connector::operation::{Get, List, Send, Sort};
 
 use super::{Cli, Command, GetArgs};
-use crate::keys::keys_of;
+use sansftp_connector::keys_of;
 
 fn flags(command: &str) -> BTreeSet<String> {
     let program = Cli::command();

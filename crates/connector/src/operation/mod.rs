@@ -8,6 +8,8 @@ mod get;
 mod list;
 mod send;
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 pub use get::{After, AfterFailure, Get, GetAction, LocalIfExists, MoveCollision, Sort, Symlinks};
@@ -16,6 +18,7 @@ pub use send::{IfExists, Permissions, Send, TargetSymlinks, Verify};
 
 use crate::document::Properties;
 use crate::error::Result;
+use crate::keys::keys_of;
 
 /// What to do there. Reusable; plain data. In a configuration `action` tells which it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,45 @@ impl Operation {
             Self::Get(get) => get.validate(properties),
             Self::Send(send) => send.validate(properties),
             Self::List(list) => list.validate(),
+        }
+    }
+
+    /// Its name without what a get does afterwards: `get`, `send`, `list`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Get(_) => "get",
+            Self::Send(_) => "send",
+            Self::List(_) => "list",
+        }
+    }
+
+    /// The keys that it has in a configuration, `action` apart.
+    pub fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::Get(_) => keys_of::<Get>(),
+            Self::Send(_) => keys_of::<Send>(),
+            Self::List(_) => keys_of::<List>(),
+        }
+    }
+
+    /// Whether one call serves all documents together; otherwise there is one for each.
+    pub fn takes_all_at_once(&self) -> bool {
+        matches!(self, Self::Get(_) | Self::List(_))
+    }
+
+    /// Where its journal is.
+    pub(crate) fn journal(&self) -> Option<&Path> {
+        match self {
+            Self::Send(send) => send.journal.as_deref(),
+            Self::Get(_) | Self::List(_) => None,
+        }
+    }
+
+    /// Whether the documents after a failed one are left alone.
+    pub(crate) fn stops_on_error(&self) -> bool {
+        match self {
+            Self::Send(send) => send.stop_on_error,
+            Self::Get(_) | Self::List(_) => false,
         }
     }
 }

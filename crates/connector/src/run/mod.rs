@@ -13,6 +13,7 @@ mod append;
 mod claim;
 pub(crate) mod compare;
 mod diagnose;
+mod feed;
 mod flow;
 mod get;
 mod leftovers;
@@ -23,6 +24,7 @@ mod selection;
 mod send;
 mod session;
 mod source;
+mod step;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -30,23 +32,25 @@ mod upload;
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use self::session::Session;
+use self::step::{AllWell, Step};
+pub(crate) use self::step::{Directories, Results};
 pub use self::stop::Cancel;
 use self::stop::Stop;
 use crate::connection::Connection;
-use crate::document::{Document, Properties};
-use crate::error::{Error, Result};
+use crate::document::Document;
 use crate::operation::Operation;
-use crate::outcome::{Outcome, SkipReason, Status};
+use crate::outcome::Outcome;
+use crate::process::Parameters;
 use crate::progress::Observer;
 use crate::remote::Connect;
 
@@ -57,6 +61,10 @@ pub struct Connector<C> {
     destination: Destination,
     observer: Observer,
     cancel: Cancel,
+    jobs: NonZeroUsize,
+    parameters: Parameters,
+    directories: Directories,
+    results: Results,
 }
 
 /// Where the files of Get go.
@@ -82,7 +90,27 @@ impl<C: Connect> Connector<C> {
             destination: Destination::None,
             observer: Observer::default(),
             cancel: Cancel::default(),
+            jobs: NonZeroUsize::MIN,
+            parameters: Parameters::default(),
+            directories: Directories::default(),
+            results: Results::default(),
         }
+    }
+
+    /// The same with so many sessions at most, each with a file of its own in hand; 1 unless told.
+    /// Outcomes then come in the order in which the files are done.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    /// The same with keys of the operation that each document's properties give. Where there are
+    /// any, every operation runs once per document.
+    #[must_use]
+    pub fn with_parameters(mut self, parameters: Parameters) -> Self {
+        self.parameters = parameters;
+        self
     }
 
     /// The same, delivering what it gets there.
@@ -99,6 +127,25 @@ impl<C: Connect> Connector<C> {
         self
     }
 
+    /// Which keys each document's properties give.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The same, stopped with everything else that this one stops.
+    #[must_use]
+    pub fn with_canceller(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// The same as one of several steps.
+    pub(crate) fn as_step(mut self, directories: Directories, results: Results) -> Self {
+        self.directories = directories;
+        self.results = results;
+        self
+    }
+
     /// Stops what this connector runs: the file in hand is given up and cleaned up behind, and the
     /// session is closed.
     pub fn canceller(&self) -> Cancel {
@@ -109,7 +156,8 @@ impl<C: Connect> Connector<C> {
     /// outcomes are read; dropping them drops the session.
     ///
     /// Get and List run once for all documents, and their results carry the documents' merged
-    /// properties; Send runs once per document.
+    /// properties; with [parameters](Self::with_parameters) they run once per document. Send always
+    /// runs once per document.
     pub fn run<D>(&self, operation: Operation, documents: D) -> Outcomes
     where
         D: Stream<Item = Document> + Send + 'static,
@@ -126,6 +174,12 @@ impl<C: Connect> Connector<C> {
             destination: self.destination.clone(),
             observer: self.observer.clone(),
             outcomes: sender,
+            jobs: self.jobs,
+            journal: None,
+            parameters: self.parameters.clone(),
+            directories: self.directories,
+            results: self.results,
+            onward: None,
         };
         Outcomes {
             work: Some(Box::pin(step.run(operation, documents))),
@@ -174,105 +228,4 @@ impl fmt::Debug for Outcomes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outcomes").finish_non_exhaustive()
     }
-}
-
-/// One operation on its way.
-struct Step<C: Connect> {
-    session: Session<C>,
-    destination: Destination,
-    observer: Observer,
-    outcomes: mpsc::Sender<Outcome>,
-}
-
-impl<C: Connect> Step<C> {
-    async fn run<D>(mut self, operation: Operation, documents: D)
-    where
-        D: Stream<Item = Document> + Send + 'static,
-    {
-        let documents = Box::pin(documents);
-        match &operation {
-            Operation::Get(_) | Operation::List(_) => self.run_once(&operation, documents).await,
-            Operation::Send(send) => self.run_send(send, documents).await,
-        }
-        self.session.close().await;
-    }
-
-    /// Get and List: once, for all documents together.
-    async fn run_once<D>(&mut self, operation: &Operation, mut documents: Pin<Box<D>>)
-    where
-        D: Stream<Item = Document> + Send,
-    {
-        let mut properties = Properties::default();
-        let (mut any, mut deliveries) = (false, Vec::new());
-        while let Some(document) = documents.next().await {
-            any = true;
-            properties.merge(&document.properties);
-            deliveries.extend(document.delivery);
-        }
-        if !any {
-            return;
-        }
-        let done = match self.checked(operation, &properties) {
-            Err(error) => Err(error),
-            Ok(()) => match operation {
-                Operation::Get(get) => get::run(self, get, &properties).await,
-                Operation::List(list) => list::run(self, list, &properties).await,
-                Operation::Send(_) => unreachable!("documents are sent one by one"),
-            },
-        };
-        match done {
-            Ok(AllWell::Yes) => deliveries
-                .into_iter()
-                .for_each(|delivery| delivery.confirm()),
-            Ok(AllWell::No) => {}
-            Err(error) => self.emit(Outcome::failed(properties, error)).await,
-        }
-    }
-
-    async fn run_send<D>(&mut self, send: &crate::operation::Send, mut documents: Pin<Box<D>>)
-    where
-        D: Stream<Item = Document> + Send,
-    {
-        let mut seq = 0;
-        let mut stopped = false;
-        while let Some(document) = documents.next().await {
-            seq += 1;
-            if stopped {
-                self.emit(Outcome::skipped(document.properties, SkipReason::Stopped))
-                    .await;
-                continue;
-            }
-            let operation = Operation::Send(send.clone());
-            let outcome = match self.checked(&operation, &document.properties) {
-                Ok(()) => send::run(self, send, document, seq).await,
-                Err(error) => Outcome::failed(document.properties, error),
-            };
-            stopped = send.stop_on_error && outcome.status == Status::Failed;
-            self.emit(outcome).await;
-        }
-    }
-
-    /// What can be known to be wrong before anyone is asked.
-    fn checked(&self, operation: &Operation, properties: &Properties) -> Result<()> {
-        self.session.connection().validate()?;
-        operation.validate(properties)?;
-        let lost = matches!(self.destination, Destination::None);
-        if lost && matches!(operation, Operation::Get(_)) {
-            return Err(Error::configuration("Get has no destination")
-                .with_hint("say which directory or which receiver the files go to"));
-        }
-        Ok(())
-    }
-
-    async fn emit(&self, outcome: Outcome) {
-        // Whoever dropped the stream dropped this future with it.
-        let _ = self.outcomes.send(outcome).await;
-    }
-}
-
-/// Whether everything in a step went well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AllWell {
-    Yes,
-    No,
 }

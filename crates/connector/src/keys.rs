@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
 /// The names of the keys of `T`, in the order of its declaration; none when it is no struct.
-pub(crate) fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+pub fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut keys: &'static [&'static str] = &[];
     // It always fails: nothing is there to be read. What it asked for stays in `keys`.
     let _ = T::deserialize(Names(&mut keys));
@@ -44,8 +44,8 @@ impl<'de> Deserializer<'de> for Names<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sansftp_connector::connection::Connection;
-    use sansftp_connector::operation::Get;
+    use crate::connection::Connection;
+    use crate::operation::Get;
 
     #[test]
     fn the_keys_are_those_that_a_configuration_has() {
