@@ -53,7 +53,7 @@ impl Config {
         Ok(config)
     }
 
-    fn parse(path: &Path, text: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(path: &Path, text: &[u8]) -> Result<Self> {
         let source = Source::new(path, text)?;
         let root = DeTable::parse(source.text).map_err(|error| {
             let hint = "see https://toml.io for how a table, a key and a value are written";

@@ -9,6 +9,7 @@ mod args;
 mod ask;
 mod config;
 mod exit;
+mod import;
 mod logging;
 mod output;
 mod plan;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
             Ok(())
         }),
         Command::Man { command } => manual(command.as_deref()),
+        Command::Import(args) => import::run(&args),
         command => connected(&command),
     };
     ExitCode::from(code as u8)

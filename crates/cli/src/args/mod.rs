@@ -4,6 +4,7 @@
 //! connection and of an operation is a flag of the same name; secrets have none.
 
 mod connection;
+mod import;
 mod journal;
 mod operations;
 mod serve;
@@ -18,6 +19,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use connection::{ReachArgs, SessionArgs};
+pub(crate) use import::ImportArgs;
 pub(crate) use journal::{
     JournalArgs, JournalCommand, JournalFile, JournalForgetArgs, JournalListArgs, JournalRetryArgs,
     JournalShowArgs,
@@ -68,6 +70,9 @@ pub(crate) enum Command {
     /// Serve a directory to SFTP clients.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArgs>),
+    /// Turn components that the original exported as XML into a configuration, and say what differs.
+    #[command(after_help = import::EXAMPLES)]
+    Import(ImportArgs),
     /// Print a script that completes sansftp's command line in a shell.
     Completions {
         /// For which shell.

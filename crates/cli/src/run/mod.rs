@@ -51,7 +51,9 @@ pub(crate) async fn run(command: &Command) -> Code {
         Command::Demo(args) => &args.output,
         Command::Journal(args) => args.output(),
         Command::Serve(args) => &args.output,
-        Command::Completions { .. } | Command::Man { .. } => return Code::Done,
+        Command::Import(_) | Command::Completions { .. } | Command::Man { .. } => {
+            return Code::Done;
+        }
     };
     let bars = Bars::default();
     if has_room_for_logs(command) {
@@ -120,7 +122,10 @@ async fn carry_out(
             serve::run(plan::serve(args, environment)?, &args.output, signals).await
         }
         // The first of them has been looked at before, and the others connect to nothing.
-        Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        Command::Demo(_)
+        | Command::Import(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
     }
 }
 
