@@ -15,8 +15,9 @@ pub struct Outcome {
     /// Tracked properties, and those that the document brought along: `filename`, `host`, `port`,
     /// `remote-directory`, `move-to-directory`, `size` (bytes), `modified` (RFC 3339),
     /// `permissions` (octal), `sha256`, `bytes-per-second`, `verified`, `moved-by`, `claimed-by`,
-    /// `no-replace`, `source-document`; of Get into a directory also `local-file` and
-    /// `already-present`.
+    /// `no-replace`, `source-document`; of Get also `document-id` and `delivery-id` (the same text
+    /// whenever this version of the file is met) and `relative-path` (of one in a directory below),
+    /// and into a directory `local-file` and `already-present`.
     pub properties: Properties,
     /// What happened to the source after delivery.
     pub after_action: AfterAction,

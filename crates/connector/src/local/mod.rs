@@ -576,6 +576,12 @@ impl Directory {
     }
 }
 
+impl PartName {
+    fn new(name: Bytes, temporary: Bytes) -> Self {
+        Self { name, temporary }
+    }
+}
+
 impl Chosen {
     /// Which of the numbered names it is; 0 is the name itself.
     pub fn number(&self) -> u32 {

@@ -16,7 +16,7 @@ use rustix::fs::AtFlags;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{BATCH, Unfinished};
+use super::{BATCH, PartName, Unfinished};
 use crate::error::{Error, Result};
 use crate::path::printable;
 use crate::run::compare::sha256;
@@ -195,6 +195,11 @@ impl Complete {
     /// Its SHA-256, where that was asked for.
     pub fn sha256(&self) -> Option<[u8; 32]> {
         self.sha256
+    }
+
+    /// The part that it is.
+    pub fn part(&self) -> PartName {
+        PartName::new(self.name.clone(), self.temporary.name.clone())
     }
 
     /// Removes it.

@@ -147,6 +147,13 @@ impl Files {
         self.names.insert(to.into(), inode);
     }
 
+    /// Sets the modified time of a name.
+    pub fn set_modified(&mut self, path: &str, modified: i64) {
+        let inode = self.names[path.as_bytes()];
+        let inode = self.inodes.get_mut(&inode).expect("a name has an inode");
+        inode.modified = modified;
+    }
+
     /// Sets the permission bits of a name.
     pub fn set_permissions(&mut self, path: &str, permissions: u32) {
         let inode = self.names[path.as_bytes()];

@@ -2,6 +2,8 @@
 //!
 //! Not the fetching: that is in `run::get`.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::{setting, words};
@@ -102,7 +104,7 @@ words! {
 }
 
 /// Fetches files, and then leaves, deletes or moves them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Get {
     /// What becomes of the source; in a configuration it is the operation's `action`.
@@ -120,6 +122,13 @@ pub struct Get {
     pub sort: Sort,
     /// Whether names that begin with a dot are taken without being asked for.
     pub hidden: bool,
+    /// Whether a transfer that was interrupted goes on where it stopped, when the file's size and
+    /// modified time are unchanged: after a lost connection within a run, and with a journal, which
+    /// knows the part, in a later run too. Otherwise it begins again.
+    pub resume: bool,
+    /// The journal, a file on this machine: each file is delivered once, across restarts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<PathBuf>,
     /// Where `get-and-move` moves to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub move_to_directory: Option<String>,
@@ -140,6 +149,30 @@ pub struct Get {
     pub local_if_exists: LocalIfExists,
     /// What happens with symbolic links.
     pub symlinks: Symlinks,
+}
+
+impl Default for Get {
+    fn default() -> Self {
+        Self {
+            action: GetAction::default(),
+            remote_directory: None,
+            file_filter: None,
+            max_files: 0,
+            sort: Sort::default(),
+            hidden: false,
+            resume: true,
+            journal: None,
+            move_to_directory: None,
+            force_move: false,
+            move_collision: None,
+            create_directories: false,
+            after: After::default(),
+            after_failure: AfterFailure::default(),
+            checksum: false,
+            local_if_exists: LocalIfExists::default(),
+            symlinks: Symlinks::default(),
+        }
+    }
 }
 
 impl Get {

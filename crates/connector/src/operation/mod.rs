@@ -72,7 +72,8 @@ impl Operation {
     pub(crate) fn journal(&self) -> Option<&Path> {
         match self {
             Self::Send(send) => send.journal.as_deref(),
-            Self::Get(_) | Self::List(_) => None,
+            Self::Get(get) => get.journal.as_deref(),
+            Self::List(_) => None,
         }
     }
 

@@ -69,6 +69,13 @@ pub(super) enum MovedBy {
     Reconciled,
 }
 
+impl Moved {
+    /// By an earlier run, as looking shows.
+    pub(super) fn earlier() -> Self {
+        MovedBy::Reconciled.done()
+    }
+}
+
 impl MovedBy {
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -114,6 +121,12 @@ impl Mover {
             spent: Vec::new(),
             copied: false,
         }
+    }
+
+    /// The same of a move that an earlier run had begun: it looks before it does anything.
+    pub(super) fn begun_with(mut self, identity: Attrs) -> Self {
+        self.identity = Some(identity);
+        self
     }
 
     /// What may still lie there when this ended with a lost connection.

@@ -41,6 +41,20 @@ pub(crate) fn connector(sshd: &Sshd) -> Connector<SftpConnect> {
     Connector::new(SftpConnect::prepare(&connection, None).unwrap(), connection)
 }
 
+/// The same by another port, at which something stands in between.
+pub(crate) fn connector_through(sshd: &Sshd, port: u16) -> Connector<SftpConnect> {
+    let connection = Connection {
+        port,
+        known_host: vec![sshd.known_hosts_line().replacen(
+            &sshd.port().to_string(),
+            &port.to_string(),
+            1,
+        )],
+        ..connection(sshd)
+    };
+    Connector::new(SftpConnect::prepare(&connection, None).unwrap(), connection)
+}
+
 pub(crate) async fn run(
     connector: &Connector<SftpConnect>,
     operation: Operation,

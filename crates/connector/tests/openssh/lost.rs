@@ -8,6 +8,7 @@ use sansftp_connector::document::Document;
 use sansftp_connector::operation::{Get, GetAction, IfExists, Operation, Send};
 use sansftp_connector::outcome::Status;
 use sansftp_connector::{Class, Destination};
+use sansftp_testkit::faultproxy::{Direction, Fault, FaultProxy, Plan};
 use sansftp_testkit::sshd::Sshd;
 use tempfile::tempdir;
 
@@ -42,6 +43,33 @@ async fn a_get_that_is_cut_off_begins_again_and_deletes_what_it_delivered() {
         those(&[("a", &content[..]), ("b", b"small")])
     );
     assert_eq!(files(sshd.home()), those(&[("", ""); 0]));
+}
+
+/// A long transfer over a bad line: a connection that ends after so many bytes, again and again.
+#[tokio::test]
+async fn a_get_that_is_cut_off_again_and_again_fetches_little_twice() {
+    const CUT: u64 = 12 << 20;
+    const LONG: usize = 64 << 20;
+    for fault in [Fault::Close, Fault::Reset] {
+        let (sshd, into) = (Sshd::start(), tempdir().unwrap());
+        let content = noise(LONG);
+        sshd.write("a", &content);
+        let plan = Plan::one(Direction::ToClient, CUT, fault.clone());
+        let proxy = FaultProxy::start(sshd.addr(), plan);
+        let connector = fixture::connector_through(&sshd, proxy.port())
+            .with_destination(Destination::Directory(into.path().to_owned()));
+        good(fixture::run(&connector, deleting(), vec![Document::empty()]).await);
+        let delivered = fs::read(into.path().join("a")).unwrap();
+        assert!(delivered == content, "{fault:?}: other content");
+        let cuts = proxy.connections() - 1;
+        assert!(cuts >= LONG as u64 / CUT, "{fault:?}: only {cuts} cuts");
+        let twice = proxy.passed(Direction::ToClient) - LONG as u64;
+        // What each connection says beside the file, and what is on its way when it ends.
+        assert!(
+            twice / cuts < 2 << 20,
+            "{fault:?}: {twice} bytes in {cuts} cuts"
+        );
+    }
 }
 
 #[tokio::test]

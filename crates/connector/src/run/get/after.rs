@@ -2,15 +2,34 @@
 //!
 //! Not before it was delivered, and never to what is not what was delivered.
 
+use super::super::compare::hash_of;
 use super::super::diagnose::{Doing, explain, look, plain};
 use super::super::moving::{Across, Moved, Mover};
-use super::super::places::behind_links;
+use super::super::places::{Missing, behind_links, ensure};
+use super::fetch::is_listed;
 use super::{Hand, Item, track_move};
 use crate::error::{Class, Error, Result};
-use crate::operation::{AfterFailure, GetAction};
+use crate::journal::{FetchState, Taken};
+use crate::operation::{AfterFailure, GetAction, Symlinks};
 use crate::outcome::{AfterAction, Outcome};
 use crate::path::RemotePath;
 use crate::remote::{Attrs, Connect, FileKind, Remote};
+
+/// Which run has delivered the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivered {
+    Now,
+    /// An earlier one, which may have begun the after-action.
+    Earlier,
+}
+
+/// What became of the source.
+enum Source {
+    Deleted,
+    Moved(Moved),
+    /// It was gone, or was another file, when the after-action was to be repeated.
+    Gone(Error),
+}
 
 impl<C: Connect> Hand<'_, C> {
     /// The after-action; its failure is the file's, or a warning, as the option says.
@@ -18,39 +37,107 @@ impl<C: Connect> Hand<'_, C> {
         &mut self,
         item: &Item,
         attrs: &Attrs,
+        delivered: Delivered,
+        taken: &mut Option<Taken>,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        let done = match self.plan.get.action {
-            GetAction::Get => return Ok(()),
-            GetAction::GetAndDelete => self.delete(item, attrs).await.map(|()| None),
-            GetAction::GetAndMove => self.move_away(item, attrs).await.map(Some),
+        let done = match delivered {
+            Delivered::Now => Ok(None),
+            Delivered::Earlier => self.done_earlier(item, attrs, taken.as_ref()).await,
         };
-        match done {
-            Ok(None) => outcome.after_action = AfterAction::Deleted,
-            Ok(Some(moved)) => {
-                outcome.after_action = AfterAction::Moved;
-                track_move(&mut outcome.properties, &moved);
-                outcome.warnings.extend(moved.warning);
+        let done = match done {
+            Ok(Some(source)) => Ok(source),
+            Err(error) => Err(error),
+            Ok(None) => match self.plan.get.action {
+                GetAction::Get => return Ok(()),
+                GetAction::GetAndDelete => self.delete(item, attrs).await,
+                GetAction::GetAndMove => self.move_away(item, attrs, delivered, taken).await,
+            },
+        };
+        let done = match done {
+            Ok(source) => {
+                match source {
+                    Source::Deleted => outcome.after_action = AfterAction::Deleted,
+                    Source::Moved(moved) => {
+                        outcome.after_action = AfterAction::Moved;
+                        track_move(&mut outcome.properties, &moved);
+                        outcome.warnings.extend(moved.warning);
+                    }
+                    Source::Gone(why) => outcome.warnings.push(why),
+                }
+                self.done_file(item).await
             }
             Err(error) => {
                 outcome.after_action = AfterAction::Failed;
-                if self.plan.get.after_failure == AfterFailure::Fail {
-                    return Err(error);
-                }
+                Err(error)
+            }
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(error) if self.plan.get.after_failure == AfterFailure::Fail => Err(error),
+            Err(error) => {
                 outcome.warnings.push(error);
+                Ok(())
             }
         }
-        Ok(())
+    }
+
+    /// Whether an earlier run came as far as taking the source away; `None` when it is there and
+    /// still what was delivered.
+    async fn done_earlier(
+        &mut self,
+        item: &Item,
+        attrs: &Attrs,
+        taken: Option<&Taken>,
+    ) -> Result<Option<Source>> {
+        let links = match item.listed.kind {
+            FileKind::Symlink => Symlinks::Follow,
+            _ => Symlinks::Skip,
+        };
+        let now = self.looked(&item.path, links).await?;
+        let known =
+            taken.is_some_and(|taken| now.is_some_and(|now| is_listed(taken.source(), &now)));
+        if known {
+            return Ok(None);
+        }
+        let (moving_to, sha256) = match taken.map(Taken::state) {
+            Some(FetchState::Delivered {
+                moving_to,
+                received,
+                ..
+            }) => (moving_to.clone(), received.map(|received| received.sha256)),
+            _ => (None, None),
+        };
+        let Some(target) = moving_to else {
+            return Ok(Some(match (now, self.plan.get.action) {
+                (None, GetAction::GetAndDelete) => Source::Deleted,
+                _ => Source::Gone(gone(item, now)),
+            }));
+        };
+        let there = self.looked(&target, Symlinks::Skip).await?;
+        let moved = match there {
+            Some(there) if there.same_version(attrs) || links == Symlinks::Follow => true,
+            // Copied, where the server did not let us set the time.
+            Some(there) if there.size == attrs.size => {
+                let read = hash_of(self.session.remote(), &target, 0).await;
+                read.is_ok_and(|read| Some(read) == sha256)
+            }
+            _ => false,
+        };
+        Ok(Some(match moved {
+            true => Source::Moved(Moved::earlier()),
+            false => Source::Gone(gone(item, now)),
+        }))
     }
 
     /// Deletes what was delivered, if it still is what was delivered.
-    async fn delete(&mut self, item: &Item, attrs: &Attrs) -> Result<()> {
+    async fn delete(&mut self, item: &Item, attrs: &Attrs) -> Result<Source> {
         let mut retries = self.session.retries();
         let mut tried = false;
         loop {
             match self.delete_once(item, attrs, &mut tried).await {
                 Err(error) => self.session.recover(error, &mut retries).await?,
-                done => return done,
+                Ok(()) => return Ok(Source::Deleted),
             }
         }
     }
@@ -67,21 +154,35 @@ impl<C: Connect> Hand<'_, C> {
     }
 
     /// Moves what was delivered, if it still is what was delivered.
-    async fn move_away(&mut self, item: &Item, attrs: &Attrs) -> Result<Moved> {
-        let target = item.target.as_ref().expect("get-and-move has a target");
-        let across = match self.plan.get.force_move {
-            true => Across::Copy,
-            false => Across::Refuse,
-        };
-        let target = target.join(&item.name);
-        let collision = self.plan.get.collision();
-        let mut mover = Mover::new(item.path.clone(), target, collision, across);
+    async fn move_away(
+        &mut self,
+        item: &Item,
+        attrs: &Attrs,
+        delivered: Delivered,
+        taken: &mut Option<Taken>,
+    ) -> Result<Source> {
+        let directory = item.target.as_ref().expect("get-and-move has a target");
+        let target = directory.join(&item.name);
+        let begun_earlier = matches!(
+            taken.as_ref().map(Taken::state),
+            Some(FetchState::Delivered { moving_to: Some(to), .. }) if *to == target
+        );
+        if let Some(taken) = taken
+            && !begun_earlier
+        {
+            taken.moving(&target).await?;
+        }
+        let mut mover = self.mover(item.path.clone(), target);
+        if begun_earlier && delivered == Delivered::Earlier && item.listed.kind != FileKind::Symlink
+        {
+            mover = mover.begun_with(*attrs);
+        }
         let mut retries = self.session.retries();
         let mut begun = false;
         loop {
             let moved = self.move_once(item, attrs, &mut mover, &mut begun).await;
             let error = match moved {
-                Ok(moved) => return Ok(moved),
+                Ok(moved) => return Ok(Source::Moved(moved)),
                 Err(error) => error,
             };
             if let Err(error) = self.session.recover(error, &mut retries).await {
@@ -100,13 +201,95 @@ impl<C: Connect> Hand<'_, C> {
         begun: &mut bool,
     ) -> Result<Moved> {
         self.session.open().await?;
-        let remote = self.session.remote();
         // Again after a lost connection: what is there by now may be another file.
-        if !*begun || look(remote, &item.path).await?.is_some() {
-            still_delivered(remote, item, attrs).await?;
+        if !*begun || look(self.session.remote(), &item.path).await?.is_some() {
+            still_delivered(self.session.remote(), item, attrs).await?;
             *begun = true;
         }
-        mover.attempt(remote).await
+        self.ensure_target(item).await?;
+        mover.attempt(self.session.remote()).await
+    }
+
+    /// The directory below the move-to directory that a file of a directory below goes to.
+    async fn ensure_target(&mut self, item: &Item) -> Result<()> {
+        let Some(target) = &item.target else {
+            return Ok(());
+        };
+        let (remote, facts) = self.session.parts();
+        if item.relative.is_empty() || facts.directories.contains(target) {
+            return Ok(());
+        }
+        let missing = Missing::by(self.plan.get.create_directories);
+        ensure(remote, target, missing).await?;
+        facts.found_directory(target.clone());
+        Ok(())
+    }
+
+    fn mover(&self, source: RemotePath, target: RemotePath) -> Mover {
+        let across = match self.plan.get.force_move {
+            true => Across::Copy,
+            false => Across::Refuse,
+        };
+        Mover::new(source, target, self.plan.get.collision(), across)
+    }
+
+    /// Its done-file goes where it went, after it: one that stayed would say of the next file of
+    /// this name that it is complete.
+    async fn done_file(&mut self, item: &Item) -> Result<()> {
+        let Some(name) = &item.done_file else {
+            return Ok(());
+        };
+        let path = item.directory.join(name);
+        let mut retries = self.session.retries();
+        let target = item.target.as_ref().map(|target| target.join(name));
+        let mut mover = target.map(|target| self.mover(path.clone(), target));
+        let mut begun = false;
+        loop {
+            let done = self.done_file_once(&path, mover.as_mut(), &mut begun).await;
+            let Err(error) = done else {
+                return Ok(());
+            };
+            if let Err(error) = self.session.recover(error, &mut retries).await {
+                return Err(
+                    error.with_note(format_args!("{path} is left there, and its file is not"))
+                );
+            }
+        }
+    }
+
+    async fn done_file_once(
+        &mut self,
+        path: &RemotePath,
+        mover: Option<&mut Mover>,
+        begun: &mut bool,
+    ) -> Result<()> {
+        self.session.open().await?;
+        let remote = self.session.remote();
+        if !*begun && look(remote, path).await?.is_none() {
+            return Ok(());
+        }
+        *begun = true;
+        match mover {
+            Some(mover) => mover.attempt(remote).await.map(drop),
+            None if look(remote, path).await?.is_none() => Ok(()),
+            None => remove(remote, path).await,
+        }
+    }
+}
+
+fn gone(item: &Item, now: Option<Attrs>) -> Error {
+    let path = &item.path;
+    match now {
+        Some(_) => Error::new(
+            Class::Integrity,
+            format!(
+                "{path} was delivered by an earlier run; what has this name now is another file"
+            ),
+        ),
+        None => Error::new(
+            Class::NotFound,
+            format!("{path} was delivered by an earlier run, and is not there any more"),
+        ),
     }
 }
 

@@ -3,10 +3,12 @@
 //! Not what follows at the server.
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::fetch::{Fetched, Held};
 use super::{Hand, Item};
 use crate::error::{Class, Error, Result};
+use crate::journal::{FetchState, Received, Taken};
 use crate::local::{Complete, Directory, Placed, Settled};
 use crate::operation::After;
 use crate::outcome::Outcome;
@@ -14,22 +16,26 @@ use crate::remote::Connect;
 
 impl<C: Connect> Hand<'_, C> {
     pub(super) async fn deliver(
-        &mut self,
+        &self,
         item: &Item,
         fetched: Fetched,
+        taken: &mut Option<Taken>,
         outcome: &mut Outcome,
     ) -> Result<()> {
         match fetched.held {
             Held::Local(directory, complete) => {
-                let placed = self.place(&directory, complete).await?;
-                let path = placed.path.as_os_str().as_bytes().to_vec();
-                outcome.properties.set("local-file", path);
+                let modified = fetched.attrs.modified;
+                let placed = self.place(&directory, complete, modified, taken).await?;
+                track_place(outcome, &placed.path);
                 if placed.already_present {
                     outcome.properties.set("already-present", "true");
                 }
-                outcome.delivered = true;
             }
-            Held::Receiver(_) if self.plan.get.after == After::Eager => {}
+            Held::Receiver(_) if self.plan.get.after == After::Eager => {
+                if let Some(taken) = taken {
+                    taken.delivered(None).await?;
+                }
+            }
             Held::Receiver(delivered) => {
                 let stop = self.session.stop();
                 if !stop.unless(async { Ok(delivered.wait().await) }).await? {
@@ -39,13 +45,23 @@ impl<C: Connect> Hand<'_, C> {
                     ));
                 }
                 outcome.delivered = true;
+                if let Some(taken) = taken {
+                    taken.delivered(None).await?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Gives a complete file its name, or the next one where another was faster.
-    async fn place(&self, directory: &Directory, mut complete: Complete) -> Result<Placed> {
+    /// Gives a complete file its name, or the next one where another was faster. With a journal the
+    /// name is recorded before, and the delivery after.
+    pub(super) async fn place(
+        &self,
+        directory: &Directory,
+        mut complete: Complete,
+        modified: Option<i64>,
+        taken: &mut Option<Taken>,
+    ) -> Result<Placed> {
         let rule = self.plan.get.local_if_exists;
         let mut number = 0;
         loop {
@@ -56,11 +72,53 @@ impl<C: Connect> Hand<'_, C> {
                     return Err(error);
                 }
             };
+            let place = directory.place_of(&chosen);
+            if let Some(taken) = taken {
+                record(taken, directory, &complete, modified, &place).await?;
+            }
             match directory.place(complete, &chosen, rule).await? {
-                Settled::Placed(placed) => return Ok(placed),
+                Settled::Placed(placed) => {
+                    if let Some(taken) = taken {
+                        taken.delivered(Some(&place)).await?;
+                    }
+                    return Ok(placed);
+                }
                 Settled::Taken(back) => complete = back,
             }
             number = chosen.number();
+        }
+    }
+}
+
+pub(super) fn track_place(outcome: &mut Outcome, place: &Path) {
+    let path = place.as_os_str().as_bytes().to_vec();
+    outcome.properties.set("local-file", path);
+    outcome.delivered = true;
+}
+
+/// What is complete, and what it will be called.
+async fn record(
+    taken: &mut Taken,
+    directory: &Directory,
+    complete: &Complete,
+    modified: Option<i64>,
+    place: &Path,
+) -> Result<()> {
+    match taken.state() {
+        FetchState::Fetched {
+            place: recorded, ..
+        } if recorded == place => Ok(()),
+        FetchState::Fetched { .. } => taken.placing(place).await,
+        _ => {
+            let part = directory.path_of(&complete.part());
+            let received = Received {
+                size: complete.size(),
+                modified,
+                sha256: complete
+                    .sha256()
+                    .expect("with a journal the checksum is computed"),
+            };
+            taken.fetched(&part, place, received).await
         }
     }
 }

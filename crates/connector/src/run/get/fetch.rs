@@ -4,6 +4,7 @@
 //! the byte that was missing, if its size and modified time are what they were; a local part begins
 //! again otherwise, and a receiver, who has the first bytes already, is told that it failed.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -16,9 +17,11 @@ use super::super::Destination;
 use super::super::compare::sha256;
 use super::super::diagnose::{Doing, exists, explain, look, plain};
 use super::super::list::track_attrs;
+use super::super::session::is_loss;
 use super::{Hand, Item, hex};
 use crate::document::{Body, BodyStream, Delivered, Delivery, Document, Properties};
 use crate::error::{Class, Error, Result};
+use crate::journal::{FetchState, Received, Source, Taken};
 use crate::local::{Checksum, Complete, Directory, Part, Unfinished};
 use crate::operation::{GetAction, LocalIfExists, MoveCollision};
 use crate::path::RemotePath;
@@ -90,13 +93,14 @@ impl<C: Connect> Hand<'_, C> {
     pub(super) async fn fetched(
         &mut self,
         item: &Item,
+        taken: &mut Option<Taken>,
         properties: &mut Properties,
     ) -> Result<Fetched, Failure> {
         let begun = Instant::now();
         let mut reading = Reading::default();
         let mut retries = self.session.retries();
         let attrs = loop {
-            let error = match self.read(item, properties, &mut reading).await {
+            let error = match self.read(item, taken, properties, &mut reading).await {
                 Ok(Read::Whole(attrs)) => break attrs,
                 Ok(Read::Again) => {
                     self.begin_again(&mut reading).await;
@@ -128,7 +132,8 @@ impl<C: Connect> Hand<'_, C> {
             }
         };
         let sink = reading.sink.expect("what was read went somewhere");
-        let (held, sha256) = sink.finish().await.map_err(Failure::Other)?;
+        let whole = (reading.count, &attrs);
+        let (held, sha256) = sink.finish(whole, taken).await?;
         track_attrs(properties, &attrs);
         properties.set("size", reading.count.to_string());
         let verified = match attrs.size {
@@ -161,6 +166,7 @@ impl<C: Connect> Hand<'_, C> {
     async fn read(
         &mut self,
         item: &Item,
+        taken: &mut Option<Taken>,
         properties: &Properties,
         reading: &mut Reading,
     ) -> Result<Read, Failure> {
@@ -188,8 +194,14 @@ impl<C: Connect> Hand<'_, C> {
             }
             Some(Sink::Local(..)) => return Ok(Read::Again),
             None => {
+                if let Some(taken) = taken
+                    && !is_listed(taken.source(), &before)
+                {
+                    // It would be delivered as what it is not, and as itself once more.
+                    return Err(Failure::Changed(changed_since_listed(path)));
+                }
                 reading.version = before;
-                self.open_sink(item, properties, reading).await?;
+                self.open_sink(item, taken, properties, reading).await?;
             }
         }
         let from = reading.count - reading.unproven.len() as u64;
@@ -241,17 +253,23 @@ impl<C: Connect> Hand<'_, C> {
     async fn open_sink(
         &self,
         item: &Item,
+        taken: &mut Option<Taken>,
         properties: &Properties,
         reading: &mut Reading,
     ) -> Result<()> {
+        let checksum = match self.plan.get.checksum || taken.is_some() {
+            true => Checksum::Sha256,
+            false => Checksum::None,
+        };
         if let Some(local) = &self.plan.local {
             let local = local.below(&item.relative).await?;
-            let checksum = match self.plan.get.checksum {
-                true => Checksum::Sha256,
-                false => Checksum::None,
+            let part = match taken {
+                Some(taken) => self.recorded_part(&local, item, taken, reading).await?,
+                None => {
+                    let name = local.part_for(&item.name)?;
+                    local.begin(name, checksum, Unfinished::Removed).await?
+                }
             };
-            let name = local.part_for(&item.name)?;
-            let part = local.begin(name, checksum, Unfinished::Removed).await?;
             reading.sink = Some(Sink::Local(local, part));
             return Ok(());
         }
@@ -260,7 +278,10 @@ impl<C: Connect> Hand<'_, C> {
         };
         let (pieces, body) = mpsc::channel(QUEUE);
         let failure = Arc::new(OnceLock::new());
-        let (delivery, delivered) = Delivery::pair();
+        let (delivery, delivered) = match taken {
+            Some(taken) => taken.delivery(),
+            None => Delivery::pair(),
+        };
         let document = Document {
             body: Body::Stream(body_of(body, Arc::clone(&failure))),
             properties: properties.clone(),
@@ -269,7 +290,7 @@ impl<C: Connect> Hand<'_, C> {
         reading.sink = Some(Sink::Receiver {
             pieces,
             failure,
-            digest: self.plan.get.checksum.then(|| Context::new(&SHA256)),
+            digest: (checksum == Checksum::Sha256).then(|| Context::new(&SHA256)),
             delivered,
         });
         let handing_over = async {
@@ -277,6 +298,51 @@ impl<C: Connect> Hand<'_, C> {
             handed_over.map_err(|_| nobody_receives())
         };
         self.session.stop().unless(handing_over).await
+    }
+
+    /// The part whose name is in the journal, of this run or an earlier one.
+    async fn recorded_part(
+        &self,
+        local: &Directory,
+        item: &Item,
+        taken: &mut Taken,
+        reading: &mut Reading,
+    ) -> Result<Part> {
+        let unfinished = match self.plan.resume() {
+            true => Unfinished::Stays,
+            false => Unfinished::Removed,
+        };
+        if let Some(earlier) = part_of(taken.state()).map(Path::to_owned) {
+            let size = reading.version.size.unwrap_or(0);
+            let recorded = Attrs {
+                size: taken.source().size,
+                modified: taken.source().modified,
+                ..Attrs::default()
+            };
+            let same = continues(&reading.version, &recorded);
+            let resumed = match local.part_at(&item.name, &earlier) {
+                Some(name) if self.plan.resume() && same => {
+                    local.resume(&name, Checksum::Sha256, unfinished).await?
+                }
+                _ => None,
+            };
+            match resumed {
+                Some(part) if part.already() <= size => {
+                    reading.count = part.already();
+                    reading.unproven = part.tail().clone();
+                    let already = part.already();
+                    self.plan
+                        .observer
+                        .tell(|progress| progress.advanced(already));
+                    return Ok(part);
+                }
+                Some(part) => part.abandon().await,
+                None => self.discard_part(&item.name, &earlier).await,
+            }
+        }
+        let name = local.part_for(&item.name)?;
+        taken.part(&local.path_of(&name)).await?;
+        local.begin(name, Checksum::Sha256, unfinished).await
     }
 
     async fn pour(
@@ -331,6 +397,8 @@ enum Poured {
 impl Reading {
     async fn give_up(&mut self, error: &Error) {
         match self.sink.take() {
+            // Of a part that a journal knows, what came so far stays for another run.
+            Some(Sink::Local(_, part)) if is_interruption(error) => part.set_down().await,
             Some(Sink::Local(_, part)) => part.abandon().await,
             Some(Sink::Receiver { failure, .. }) => {
                 // Its body ends without an end, and its receiver is told why.
@@ -355,7 +423,12 @@ impl Sink {
         }
     }
 
-    async fn finish(self) -> Result<(Held, Option<[u8; 32]>)> {
+    /// Everything is there: on the disk, or with the receiver.
+    async fn finish(
+        self,
+        (size, attrs): (u64, &Attrs),
+        taken: &mut Option<Taken>,
+    ) -> Result<(Held, Option<[u8; 32]>)> {
         match self {
             Self::Local(directory, part) => {
                 let complete = part.finish().await?;
@@ -368,9 +441,19 @@ impl Sink {
                 delivered,
                 ..
             } => {
+                let sha256 = digest.map(sha256);
+                if let (Some(taken), Some(sha256)) = (taken, sha256) {
+                    let modified = attrs.modified;
+                    let received = Received {
+                        size,
+                        modified,
+                        sha256,
+                    };
+                    taken.received(received).await?;
+                }
                 let ended = pieces.send(Piece::End).await;
                 ended.map_err(|_| nobody_receives())?;
-                Ok((Held::Receiver(delivered), digest.map(sha256)))
+                Ok((Held::Receiver(delivered), sha256))
             }
         }
     }
@@ -408,6 +491,32 @@ fn continues(version: &Attrs, now: &Attrs) -> bool {
     version.size.is_some() && version.modified.is_some() && version.same_version(now)
 }
 
+/// Whether an open file is what was listed, as far as the server tells.
+pub(super) fn is_listed(source: &Source, now: &Attrs) -> bool {
+    let differs = |one: Option<i128>, other: Option<i128>| {
+        one.zip(other).is_some_and(|(one, other)| one != other)
+    };
+    !differs(source.size.map(i128::from), now.size.map(i128::from))
+        && !differs(
+            source.modified.map(i128::from),
+            now.modified.map(i128::from),
+        )
+}
+
+/// Whether another attempt may go on where this one ended.
+fn is_interruption(error: &Error) -> bool {
+    error.retryable() || is_loss(error) || error.class() == Class::Cancelled
+}
+
+/// The local temporary file that is recorded.
+pub(super) fn part_of(state: &FetchState) -> Option<&Path> {
+    match state {
+        FetchState::Claimed { part } => part.as_deref(),
+        FetchState::Fetched { part, .. } => Some(part),
+        FetchState::Delivered { .. } => None,
+    }
+}
+
 fn unchanged(path: &RemotePath, before: &Attrs, after: &Attrs, count: u64) -> Result<()> {
     if before.same_version(after) && after.size.is_none_or(|size| size == count) {
         return Ok(());
@@ -426,6 +535,14 @@ fn unchanged(path: &RemotePath, before: &Attrs, after: &Attrs, count: u64) -> Re
         ),
     )
     .with_hint("get it again once its writer has finished"))
+}
+
+fn changed_since_listed(path: &RemotePath) -> Error {
+    Error::new(
+        Class::Integrity,
+        format!("{path} has changed since it was listed"),
+    )
+    .with_hint("get it again once its writer has finished")
 }
 
 fn changed_in_between(path: &RemotePath) -> Error {

@@ -10,9 +10,9 @@
 
 mod after;
 mod deliver;
+mod earlier;
 mod fetch;
 
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +21,7 @@ use futures_util::future::join_all;
 use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc;
 
+use self::after::Delivered;
 use super::compare::sha256;
 use super::diagnose::{Doing, plain};
 use super::list::{open, tracked};
@@ -32,9 +33,10 @@ use super::{AllWell, Destination, Step};
 use crate::connection::Connection;
 use crate::document::Properties;
 use crate::error::{Class, Error, Result};
+use crate::journal::{Journal, Taken};
 use crate::local::Directory;
 use crate::operation::{Get, GetAction};
-use crate::outcome::{Outcome, SkipReason, Status};
+use crate::outcome::{AfterAction, Outcome, SkipReason, Status};
 use crate::path::RemotePath;
 use crate::progress::Observer;
 use crate::remote::{Attrs, Connect, Entry, Listing};
@@ -58,6 +60,7 @@ struct Plan<'a> {
     outcomes: &'a mpsc::Sender<Outcome>,
     connection: Arc<Connection>,
     local: Option<Directory>,
+    journal: Option<&'a Journal>,
     directory: RemotePath,
     target: Option<RemotePath>,
     changed: Changed,
@@ -85,11 +88,13 @@ struct Item {
     /// As it was listed.
     listed: Attrs,
     /// The directories below the operation's that lead to it.
-    relative: Vec<Bytes>,
+    relative: Arc<[Bytes]>,
     directory: RemotePath,
     path: RemotePath,
     /// The directory that it is moved to.
     target: Option<RemotePath>,
+    /// The name of its done-file.
+    done_file: Option<Bytes>,
 }
 
 /// Lists, selects, and takes what was selected.
@@ -99,6 +104,7 @@ pub(super) async fn run<C: Connect>(
     properties: &Properties,
 ) -> Result<AllWell> {
     let (plan, mut crew) = prepare(step, get, properties, Changed::Failed).await?;
+    crew.settle(&plan).await?;
     let mut retries = crew.first.retries();
     let mut told = 0;
     let entries = loop {
@@ -130,6 +136,7 @@ pub(super) async fn run_chosen<C: Connect>(
     chosen: &mut (dyn Iterator<Item = Entry> + Send),
 ) -> Result<AllWell> {
     let (plan, mut crew) = prepare(step, get, properties, changed).await?;
+    crew.settle(&plan).await?;
     crew.take_all(&plan, chosen).await;
     Ok(finish(&plan, crew).await)
 }
@@ -142,7 +149,7 @@ async fn prepare<'a, C: Connect>(
     changed: Changed,
 ) -> Result<(Plan<'a>, Crew<'a, C>)> {
     let connection = Arc::clone(step.session.connection());
-    let jobs = NonZeroUsize::MIN;
+    let jobs = step.jobs;
     let local = match &step.destination {
         Destination::Directory(path) => {
             Some(Directory::open(path, connection.memory.0)?.shared_by(jobs.get()))
@@ -167,6 +174,7 @@ async fn prepare<'a, C: Connect>(
         destination,
         observer,
         outcomes,
+        journal,
         ..
     } = step;
     let others = (1..jobs.get()).map(|_| session.another()).collect();
@@ -178,6 +186,7 @@ async fn prepare<'a, C: Connect>(
         outcomes,
         connection,
         local,
+        journal: journal.as_ref(),
         directory,
         target,
         changed,
@@ -265,6 +274,12 @@ async fn finish<C: Connect>(plan: &Plan<'_>, crew: Crew<'_, C>) -> AllWell {
 }
 
 impl<C: Connect> Crew<'_, C> {
+    /// What earlier runs have left is finished first, also where it is not listed any more.
+    async fn settle(&mut self, plan: &Plan<'_>) -> Result<()> {
+        let session = &mut *self.first;
+        Hand { plan, session }.settle_all().await
+    }
+
     /// Each hand takes the next as soon as it is free, until there are no more.
     async fn take_all(
         &mut self,
@@ -300,8 +315,24 @@ impl<C: Connect> Hand<'_, C> {
         }
     }
 
-    /// One file, from the look at its target to its outcome.
+    /// One file, from the journal to its outcome.
     async fn take(&mut self, item: &Item) {
+        match self.claim(item).await {
+            Ok(Ok(taken)) => self.take_claimed(item, taken).await,
+            Ok(Err(reason)) => {
+                let skipped = Outcome::skipped(self.plan.tracked(item), reason);
+                self.plan.emit(skipped).await;
+            }
+            Err(error) => {
+                self.plan.unwell.store(true, Ordering::Relaxed);
+                let failed = Outcome::failed(self.plan.tracked(item), error);
+                self.plan.emit(failed).await;
+            }
+        }
+    }
+
+    /// One file, from the look at its target to its outcome.
+    async fn take_claimed(&mut self, item: &Item, mut taken: Option<Taken>) {
         let plan = self.plan;
         let mut outcome = Outcome {
             properties: plan.tracked(item),
@@ -309,19 +340,31 @@ impl<C: Connect> Hand<'_, C> {
         };
         plan.observer
             .tell(|progress| progress.started(&item.name, item.listed.size));
-        if let Err(error) = self.fetch_and_finish(item, &mut outcome).await {
+        let done = self.fetch_and_finish(item, &mut taken, &mut outcome).await;
+        let end = (outcome.status, outcome.after_action);
+        let done = let_go(taken, done, end, outcome.warnings.last()).await;
+        if let Err(error) = done {
             outcome.status = Status::Failed;
             outcome.error = Some(error);
         }
         plan.observer.tell(|progress| progress.finished());
-        if outcome.status != Status::Ok {
+        if outcome.status == Status::Failed {
             plan.unwell.store(true, Ordering::Relaxed);
         }
         plan.emit(outcome).await;
     }
 
-    async fn fetch_and_finish(&mut self, item: &Item, outcome: &mut Outcome) -> Result<()> {
-        let fetched = match self.fetched(item, &mut outcome.properties).await {
+    async fn fetch_and_finish(
+        &mut self,
+        item: &Item,
+        taken: &mut Option<Taken>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        if let Some(attrs) = self.stands_already(item, taken, outcome).await? {
+            let earlier = Delivered::Earlier;
+            return self.after(item, &attrs, earlier, taken, outcome).await;
+        }
+        let fetched = match self.fetched(item, taken, &mut outcome.properties).await {
             Ok(fetched) => fetched,
             Err(fetch::Failure::Changed(_)) if self.plan.changed == Changed::Skipped => {
                 outcome.status = Status::Skipped(SkipReason::StillChanging);
@@ -332,15 +375,43 @@ impl<C: Connect> Hand<'_, C> {
             }
         };
         let attrs = fetched.attrs;
-        self.deliver(item, fetched, outcome).await?;
-        self.after(item, &attrs, outcome).await
+        self.deliver(item, fetched, taken, outcome).await?;
+        self.after(item, &attrs, Delivered::Now, taken, outcome)
+            .await
+    }
+}
+
+/// Records the end of a file, or gives it back for another run.
+async fn let_go(
+    taken: Option<Taken>,
+    done: Result<()>,
+    end: (Status, AfterAction),
+    warning: Option<&Error>,
+) -> Result<()> {
+    let Some(taken) = taken else {
+        return done;
+    };
+    if let Err(error) = done {
+        if let Err(unwritten) = taken.failed(&error).await {
+            tracing::warn!(%unwritten, "a failure is not in the journal");
+        }
+        return Err(error);
+    }
+    match (end, warning) {
+        ((Status::Ok, AfterAction::Failed), Some(why)) => taken.failed(why).await,
+        // The source was gone: should one come that is the same, it is a new one.
+        ((Status::Ok, AfterAction::None), Some(_)) => taken.done(AfterAction::Deleted).await,
+        ((Status::Ok, after), _) => taken.done(after).await,
+        _ => taken.forget().await,
     }
 }
 
 impl Plan<'_> {
     fn item(&self, entry: Entry) -> Item {
-        let relative = Vec::new();
-        let directory = self.directory.clone();
+        self.item_in(entry, self.directory.clone(), Arc::default())
+    }
+
+    fn item_in(&self, entry: Entry, directory: RemotePath, relative: Arc<[Bytes]>) -> Item {
         let below = |top: &RemotePath| {
             let components = relative.iter();
             components.fold(top.clone(), |path, component: &Bytes| path.join(component))
@@ -351,6 +422,7 @@ impl Plan<'_> {
             directory,
             name: entry.name,
             listed: entry.attrs,
+            done_file: None,
             relative,
         }
     }
@@ -384,7 +456,7 @@ impl Plan<'_> {
 
     /// Whether a file is read on where it was cut off.
     fn resume(&self) -> bool {
-        true
+        self.get.resume
     }
 
     /// Whether a hand may go home: the last one may not.

@@ -2,6 +2,8 @@
 
 mod cut_off;
 mod get;
+mod get_on;
+mod get_once;
 mod moves;
 mod send;
 
