@@ -105,7 +105,7 @@ pub struct Unfinished {
 #[derive(Debug)]
 #[must_use = "an entry that is dropped is given back"]
 pub struct Taken {
-    held: Held,
+    pub(super) held: Held,
     source: Source,
     state: FetchState,
 }
@@ -628,6 +628,15 @@ impl Held {
             journal: journal.clone(),
             ticket: Ticket { table, id, claims },
             ended: Ended::No,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn holding(journal: &Journal, ticket: Ticket) -> Self {
+        Self {
+            journal: journal.clone(),
+            ticket,
+            ended: Ended::Yes,
         }
     }
 

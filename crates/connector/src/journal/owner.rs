@@ -85,6 +85,12 @@ impl Owner {
         self.id
     }
 
+    /// As the end of its process does.
+    #[cfg(test)]
+    pub(super) fn let_go(&self) {
+        self.lock.unlock().unwrap();
+    }
+
     /// Whether the lock is still what others look at.
     pub(super) fn check(&self) -> Result<()> {
         let metadata = self
