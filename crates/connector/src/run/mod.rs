@@ -158,6 +158,21 @@ impl<C: Connect> Connector<C> {
     /// Get and List run once for all documents, and their results carry the documents' merged
     /// properties; with [parameters](Self::with_parameters) they run once per document. Send always
     /// runs once per document.
+    ///
+    /// # Cancel safety
+    /// The outcomes may be dropped at any await, and reading of one may be given up and begun again:
+    /// nothing is lost that had not been yielded, for an outcome waits until somebody takes it. What
+    /// dropping leaves behind:
+    /// * No source is deleted or moved unless its document was delivered before, and no half-written
+    ///   file has a final name, append and `in-place` apart.
+    /// * A request that was on its way, such as a rename, may still be carried out by the server. With
+    ///   a journal it was recorded before it was sent, and the next run looks at both names before it
+    ///   does anything; without one, Get fetches what it finds, and what was delivered and not yet
+    ///   moved is fetched again.
+    /// * A temporary file may stay, with a name of the form `.NAME.UUID.part`, which is never taken for
+    ///   data. With a journal the next run goes on with it.
+    ///
+    /// [`Cancel`] instead cleans up behind the file in hand, and is told as an outcome.
     pub fn run<D>(&self, operation: Operation, documents: D) -> Outcomes
     where
         D: Stream<Item = Document> + Send + 'static,
