@@ -49,6 +49,8 @@ after = "eager"
 after-failure = "warn"
 checksum = true
 local-if-exists = "rename"
+resume = false
+journal = "journal.sqlite"
 symlinks = "follow"
 "#;
 
