@@ -37,7 +37,7 @@ pub use rusqlite;
 pub use self::desk::{EntryId, EntryKind, Query, Record, Retried};
 pub use self::fetch::{Claimed, FetchState, Receipt, Received, Source, Taken, Unfinished};
 use self::owner::Owner;
-pub use self::send::{SendClaimed, SendKey, SendState, Sending};
+pub use self::send::{Noted, SendClaimed, SendKey, SendState, Sending};
 use crate::error::{Class, Error, Result};
 
 /// An owner of entries in a journal: one per step, or one for a program. Clones are the same owner;

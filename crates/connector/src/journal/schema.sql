@@ -54,6 +54,8 @@ CREATE TABLE sends (
     size          INTEGER,
     sha256        BLOB CHECK (length(sha256) = 32),
     base          INTEGER,
+    standing      INTEGER,
+    reserved      INTEGER NOT NULL DEFAULT 0 CHECK (reserved IN (0, 1)),
     path          BLOB,
     moving_to     BLOB,
     failed_class  TEXT,

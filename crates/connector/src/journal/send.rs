@@ -105,10 +105,27 @@ pub struct Sending {
     held: Held,
     document: String,
     state: SendState,
+    noted: Noted,
 }
 
-const COLUMNS: &str =
-    "id, claims, state, owner, temporary, name, size, sha256, base, path, moving_to";
+/// What is recorded beside the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// The temporary file that was begun last, whatever has become of it.
+    pub temporary: Option<RemotePath>,
+    /// The final base name that is wanted, once a temporary file was begun.
+    pub name: Option<Bytes>,
+    /// Bytes of the content and its SHA-256, once it was written.
+    pub content: Option<(u64, [u8; 32])>,
+    /// The file that is written is this document's own, and at least so many bytes of the body stand
+    /// in it without a gap.
+    pub standing: Option<u64>,
+    /// The path that is published to is reserved by an empty file of this document's own.
+    pub reserved: bool,
+}
+
+const COLUMNS: &str = "id, claims, state, owner, temporary, name, size, sha256, base, path, \
+                       moving_to, standing, reserved";
 
 impl Journal {
     /// Takes a document in hand, or says why not. Committed when it returns.
@@ -142,6 +159,42 @@ impl Journal {
         Ok(claimed)
     }
 
+    /// The documents of this account and directory whose ids begin so, whose temporary files were
+    /// begun and not published: in nobody's hands, or in those of an owner that may have ended.
+    ///
+    /// # Errors
+    /// `local-io`.
+    pub async fn begun_sends(
+        &self,
+        account: &str,
+        directory: &RemotePath,
+        prefix: &str,
+    ) -> Result<Vec<SendKey>> {
+        let (account, prefix) = (account.to_owned(), prefix.to_owned());
+        let directory = directory.clone();
+        self.transaction("looking into", move |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT document FROM sends WHERE account = ?1 AND document >= ?2 \
+                 AND substr(document, 1, length(?2)) = ?2 AND directory = ?3 \
+                 AND state IN ('begun', 'written') LIMIT 100",
+            )?;
+            let found = statement
+                .query_map(params![account, prefix, directory.as_bytes()], |row| {
+                    row.get::<_, String>(0)
+                })?;
+            let mut keys = Vec::new();
+            for document in found {
+                keys.push(SendKey {
+                    account: account.clone(),
+                    document: document?,
+                    directory: directory.clone(),
+                });
+            }
+            Ok(keys)
+        })
+        .await
+    }
+
     fn begin_send(&self, transaction: &Transaction<'_>, key: SendKey) -> Result<Sending, Fault> {
         transaction
             .prepare_cached(
@@ -160,6 +213,7 @@ impl Journal {
             held: Held::new(self, Table::Sends, id, 1),
             document: key.document,
             state: SendState::Claimed,
+            noted: Noted::default(),
         })
     }
 
@@ -191,6 +245,7 @@ impl Journal {
             held: Held::new(self, Table::Sends, found.id, claims),
             document: key.document,
             state,
+            noted: found.noted(),
         }))
     }
 }
@@ -216,6 +271,11 @@ impl Sending {
         &self.state
     }
 
+    /// What is recorded beside that.
+    pub fn noted(&self) -> &Noted {
+        &self.noted
+    }
+
     /// Before the first byte of a temporary file: its name, and the final base name that is wanted.
     ///
     /// # Errors
@@ -227,7 +287,8 @@ impl Sending {
             transaction
                 .prepare_cached(
                     "UPDATE sends SET state = 'begun', temporary = ?4, name = ?5, size = NULL, \
-                     sha256 = NULL, path = NULL, base = NULL, begun_at = ?6, written_at = NULL \
+                     sha256 = NULL, path = NULL, base = NULL, standing = NULL, reserved = 0, \
+                     begun_at = ?6, written_at = NULL \
                      WHERE id = ?1 AND claims = ?2 AND owner = ?3 \
                      AND state IN ('claimed', 'begun', 'written', 'publishing')",
                 )?
@@ -238,6 +299,49 @@ impl Sending {
             temporary: temporary.clone(),
             name: Bytes::copy_from_slice(name),
         };
+        self.noted = Noted {
+            temporary: Some(temporary.clone()),
+            name: Some(Bytes::copy_from_slice(name)),
+            ..Noted::default()
+        };
+        Ok(())
+    }
+
+    /// After the file that is written was made, or was found to be this document's own, and now and
+    /// then while it grows: how much of the body stands in it without a gap.
+    ///
+    /// # Errors
+    /// As [`begun`](Self::begun).
+    pub async fn stands(&mut self, bytes: u64) -> Result<()> {
+        let count = number(bytes, &printable(self.document.as_bytes()))?;
+        self.record(self.state.name(), move |transaction, ticket, owner| {
+            transaction
+                .prepare_cached(
+                    "UPDATE sends SET standing = ?4 WHERE id = ?1 AND claims = ?2 AND owner = ?3 \
+                     AND state IN ('begun', 'publishing', 'appending')",
+                )?
+                .execute(params![ticket.id, ticket.claims, owner, count])
+        })
+        .await?;
+        self.noted.standing = Some(bytes);
+        Ok(())
+    }
+
+    /// After the path that is published to was reserved by an empty file.
+    ///
+    /// # Errors
+    /// As [`begun`](Self::begun).
+    pub async fn reserved(&mut self) -> Result<()> {
+        self.record("publishing", |transaction, ticket, owner| {
+            transaction
+                .prepare_cached(
+                    "UPDATE sends SET reserved = 1 WHERE id = ?1 AND claims = ?2 AND owner = ?3 \
+                     AND state = 'publishing'",
+                )?
+                .execute(params![ticket.id, ticket.claims, owner])
+        })
+        .await?;
+        self.noted.reserved = true;
         Ok(())
     }
 
@@ -281,6 +385,7 @@ impl Sending {
             sha256,
             name: name.into(),
         };
+        self.noted.content = Some((size, sha256));
         Ok(())
     }
 
@@ -293,7 +398,8 @@ impl Sending {
         self.record("publishing", move |transaction, ticket, owner| {
             transaction
                 .prepare_cached(
-                    "UPDATE sends SET state = 'publishing', path = ?4, publishing_at = ?5 \
+                    "UPDATE sends SET state = 'publishing', path = ?4, standing = NULL, reserved = 0, \
+                     publishing_at = ?5 \
                      WHERE id = ?1 AND claims = ?2 AND owner = ?3 \
                      AND state IN ('claimed', 'begun', 'written', 'publishing')",
                 )?
@@ -322,6 +428,7 @@ impl Sending {
             size,
             sha256,
         };
+        (self.noted.standing, self.noted.reserved) = (None, false);
         Ok(())
     }
 
@@ -335,7 +442,8 @@ impl Sending {
         self.record("appending", move |transaction, ticket, owner| {
             transaction
                 .prepare_cached(
-                    "UPDATE sends SET state = 'appending', path = ?4, base = ?5, begun_at = ?6 \
+                    "UPDATE sends SET state = 'appending', path = ?4, base = ?5, standing = NULL, \
+                     begun_at = ?6 \
                      WHERE id = ?1 AND claims = ?2 AND owner = ?3 \
                      AND state IN ('claimed', 'appending')",
                 )?
@@ -346,6 +454,7 @@ impl Sending {
             path: path.clone(),
             base,
         };
+        self.noted.standing = None;
         Ok(())
     }
 
@@ -483,6 +592,8 @@ struct Found {
     base: Option<u64>,
     path: Option<RemotePath>,
     moving_to: Option<RemotePath>,
+    standing: Option<u64>,
+    reserved: bool,
 }
 
 impl Found {
@@ -506,7 +617,19 @@ impl Found {
             base: count(8)?,
             path: path(9)?,
             moving_to: path(10)?,
+            standing: count(11)?,
+            reserved: row.get(12)?,
         })
+    }
+
+    fn noted(&self) -> Noted {
+        Noted {
+            temporary: self.temporary.clone(),
+            name: self.name.clone(),
+            content: self.size.zip(self.sha256),
+            standing: self.standing,
+            reserved: self.reserved,
+        }
     }
 
     fn send_state(&self) -> Result<SendState> {

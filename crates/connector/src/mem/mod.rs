@@ -14,6 +14,8 @@ use bytes::Bytes;
 
 pub use self::files::Files;
 use self::files::refused;
+use tokio::sync::Notify;
+
 use crate::error::{Class, Error};
 use crate::path::{RemotePath, printable};
 use crate::remote::{
@@ -130,6 +132,7 @@ pub struct Server {
 }
 
 struct Shared {
+    hung: Notify,
     behaviour: Behaviour,
     state: Mutex<State>,
 }
@@ -142,6 +145,7 @@ struct State {
     faults: Vec<Fault>,
     refusals: Vec<(String, RemoteErrorKind)>,
     cuts: Vec<(String, usize)>,
+    hangs: Option<(usize, When)>,
     interferences: Vec<(String, Interference)>,
     sessions: usize,
     open_sessions: usize,
@@ -154,6 +158,7 @@ impl Server {
         files.make_directories(HOME.as_bytes());
         Self {
             shared: Arc::new(Shared {
+                hung: Notify::new(),
                 behaviour,
                 state: Mutex::new(State {
                     files,
@@ -161,6 +166,7 @@ impl Server {
                     faults: Vec::new(),
                     refusals: Vec::new(),
                     cuts: Vec::new(),
+                    hangs: None,
                     interferences: Vec::new(),
                     sessions: 0,
                     open_sessions: 0,
@@ -182,6 +188,17 @@ impl Server {
     /// Refuses every call whose line in [`calls`](Self::calls) begins so.
     pub fn refuse(&self, call: &str, kind: RemoteErrorKind) {
         self.lock().refusals.push((call.to_owned(), kind));
+    }
+
+    /// Never answers the call with this number, before or after its effect: whoever waits for it can
+    /// be dropped then, as a process that is killed is.
+    pub fn hang(&self, at: usize, when: When) {
+        self.lock().hangs = Some((at, when));
+    }
+
+    /// Returns once a call was not answered.
+    pub async fn hung(&self) {
+        self.shared.hung.notified().await;
     }
 
     /// Loses the connection after the effect, and before the answer, of the call whose line is the
@@ -307,7 +324,45 @@ impl Link {
         if !self.alive.load(Ordering::Relaxed) {
             return Err(RemoteError::new(RemoteErrorKind::Disconnected, ""));
         }
-        let mut state = self.server.lock();
+        match self.answer(line, halfway, effect) {
+            Some(answer) => answer,
+            None => {
+                self.server.shared.hung.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// The answer to a call; `None` when there will be none.
+    fn answer<T>(
+        &self,
+        line: String,
+        halfway: impl FnOnce(&mut Files),
+        effect: impl FnOnce(&mut Files) -> Result<T, RemoteError>,
+    ) -> Option<Result<T, RemoteError>> {
+        let mut guard = self.server.lock();
+        // So that the files and the plans can be borrowed apart.
+        let state = &mut *guard;
+        let number = state.calls.len();
+        if let Some((_, when)) = state.hangs.take_if(|(at, _)| *at == number) {
+            state.calls.push(line);
+            match when {
+                When::Before => {}
+                When::Halfway => halfway(&mut state.files),
+                When::After => drop(effect(&mut state.files)),
+            }
+            return None;
+        }
+        Some(self.answered(state, line, halfway, effect))
+    }
+
+    fn answered<T>(
+        &self,
+        state: &mut State,
+        line: String,
+        halfway: impl FnOnce(&mut Files),
+        effect: impl FnOnce(&mut Files) -> Result<T, RemoteError>,
+    ) -> Result<T, RemoteError> {
         let number = state.calls.len();
         while let Some(at) = state
             .interferences

@@ -41,6 +41,14 @@ pub(crate) fn temporary(name: &[u8]) -> Bytes {
     composed(b".", name, format!(".{}", Uuid::new_v4()).as_bytes(), PART)
 }
 
+/// The temporary name, of the same form, that belongs to `origin`: always the same.
+pub(crate) fn temporary_of(name: &[u8], origin: &[u8]) -> Bytes {
+    let digest = ring::digest::digest(&ring::digest::SHA256, origin);
+    let bytes = digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
+    let uuid = uuid::Builder::from_random_bytes(*bytes).into_uuid();
+    composed(b".", name, format!(".{uuid}").as_bytes(), PART)
+}
+
 /// A new name to put an old file aside under, `.{name}.{uuid}.old`, of at most 255 bytes.
 pub(crate) fn backup(name: &[u8]) -> Bytes {
     composed(b".", name, format!(".{}", Uuid::new_v4()).as_bytes(), OLD)

@@ -8,6 +8,7 @@
 use super::diagnose::exists;
 use super::flow::{Compared, Flow};
 use super::places::behind_links;
+use super::send::record::Record;
 use super::source::Source;
 use super::upload::{Found, Target, open_write, size_of};
 use crate::error::{Class, Error, Result};
@@ -40,10 +41,13 @@ impl Append {
         send: &Send,
         source: &mut Source,
         flow: &mut Flow,
+        record: &mut Record,
     ) -> Result<Appended> {
         let (mut writer, at) = match self.start {
             None => {
                 let writer = self.begin(&target).await?;
+                let start = self.start.expect("the size was just found");
+                record.appending(target.path, start).await?;
                 flow.begin(source, send, target.observer)?;
                 (writer, 0)
             }
@@ -54,13 +58,18 @@ impl Append {
         };
         let start = self.start.expect("the size was just found");
         let target = Target { start, ..target };
-        let size = flow.pour(&target, &mut writer, at).await?;
+        let size = flow.pour(&target, &mut writer, at, record).await?;
         let mut found = target.settle(writer, send, size).await?;
         if let (Verify::Hash, Some(sha256)) = (send.verify, flow.sha256()) {
             found.verified = target.verify_hash(&sha256).await?;
         }
         source.expect_unchanged(size).await?;
         Ok(Appended { size, found })
+    }
+
+    /// An earlier run found this size and began.
+    pub(super) fn go_on_after(&mut self, start: u64) {
+        self.start = Some(start);
     }
 
     /// Whether anything may have been written.

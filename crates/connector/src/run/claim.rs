@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::compare::same_content;
 use super::diagnose::{Doing, exists, explain, look, plain, remove_if_there};
+use super::send::record::Record;
 use super::session::{Facts, PlainRename, is_loss};
 use crate::error::{Class, Error, Result};
 use crate::names;
@@ -219,6 +220,7 @@ impl Claim {
         &mut self,
         remote: &R,
         facts: &mut Facts,
+        record: &mut Record,
     ) -> Result<Claimed> {
         if let Some(path) = self.pending.clone()
             && let Some(by) = self.reconcile(remote, &path).await?
@@ -234,13 +236,15 @@ impl Claim {
                 self.candidates.taken(remote, &path).await?;
                 continue;
             }
+            record.publishing(&path).await?;
             self.pending = Some(path.clone());
             let tried = if plain_rename == PlainRename::Refuses {
                 self.by_rename(remote, &path).await?
             } else if remote.capabilities().hardlink && !self.no_hardlinks {
                 self.by_hardlink(remote, &path).await?
             } else {
-                self.by_placeholder(remote, &path, plain_rename).await?
+                self.by_placeholder(remote, &path, plain_rename, record)
+                    .await?
             };
             match tried {
                 Tried::Done(by) => {
@@ -375,14 +379,14 @@ impl Claim {
         remote: &R,
         path: &RemotePath,
         plain_rename: PlainRename,
+        record: &mut Record,
     ) -> Result<Tried> {
         if self.placeholder.as_ref() != Some(path) {
             match reserve(remote, path).await {
-                Ok(Reserved::Ours(lost)) => {
+                Ok(Reserved::Ours(writer)) => {
                     self.placeholder = Some(path.clone());
-                    if let Some(lost) = lost {
-                        return Err(lost);
-                    }
+                    record.reserved().await?;
+                    closed(writer, path).await?;
                 }
                 Ok(Reserved::Taken) => return Ok(Tried::Taken),
                 Err(error) => {
@@ -431,6 +435,18 @@ impl Claim {
         Ok(Tried::Unusable(error))
     }
 
+    /// What may be left of the trial of the plain rename when it was cut off.
+    pub(super) fn probes(&self) -> [RemotePath; 3] {
+        let unique = names::is_ours(self.temporary.name());
+        [b"probe1", b"probe2", b"probe3"].map(|name| {
+            let name = match unique {
+                true => names::temporary_of(name, self.temporary.name()),
+                false => names::temporary(name),
+            };
+            self.candidates.directory.join(&name)
+        })
+    }
+
     /// What the plain rename does here: known of the server, or tried once in a step.
     async fn plain_rename<R: Remote>(&self, remote: &R, facts: &mut Facts) -> Result<PlainRename> {
         while let Some(probe) = facts.probes.last() {
@@ -445,7 +461,8 @@ impl Claim {
         if let Some(known) = facts.plain_rename {
             return Ok(known);
         }
-        let found = probe(remote, &self.candidates.directory, facts).await?;
+        let names = self.probes();
+        let found = probe(remote, names, facts).await?;
         facts.plain_rename = Some(found);
         while let Some(probe) = facts.probes.last() {
             remove_if_there(remote, probe).await?;
@@ -456,22 +473,16 @@ impl Claim {
 }
 
 /// What became of a name that was to be reserved.
-enum Reserved {
-    /// An empty file of ours has it; the loss, if the connection went right after.
-    Ours(Option<Error>),
+enum Reserved<W> {
+    /// An empty file of ours has it, still open.
+    Ours(W),
     Taken,
 }
 
 /// Reserves a name with an empty file of ours.
-async fn reserve<R: Remote>(remote: &R, path: &RemotePath) -> Result<Reserved> {
+async fn reserve<R: Remote>(remote: &R, path: &RemotePath) -> Result<Reserved<R::Writer>> {
     match remote.open_write(path, WriteMode::CreateExclusive).await {
-        Ok(writer) => match writer.close().await {
-            Err(error) if error.is_lost() => {
-                Ok(Reserved::Ours(Some(plain(Doing::Closing(path), error))))
-            }
-            // An empty file is there; nothing more was asked of it.
-            Ok(()) | Err(_) => Ok(Reserved::Ours(None)),
-        },
+        Ok(writer) => Ok(Reserved::Ours(writer)),
         Err(error) if error.is_lost() => Err(plain(Doing::Creating(path), error)),
         Err(error) => match look(remote, path).await? {
             Some(_) => Ok(Reserved::Taken),
@@ -480,20 +491,25 @@ async fn reserve<R: Remote>(remote: &R, path: &RemotePath) -> Result<Reserved> {
     }
 }
 
+/// An empty file is there; nothing more was asked of it, so only a lost connection matters.
+async fn closed<W: Writer>(writer: W, path: &RemotePath) -> Result<()> {
+    match writer.close().await {
+        Err(error) if error.is_lost() => Err(plain(Doing::Closing(path), error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Renames one empty temporary file onto another and looks what has become of both. A refusal
 /// counts only if the same rename to a free name succeeds: else it had another cause.
 async fn probe<R: Remote>(
     remote: &R,
-    directory: &RemotePath,
+    [one, other, free]: [RemotePath; 3],
     facts: &mut Facts,
 ) -> Result<PlainRename> {
-    let name = || directory.join(&names::temporary(b"probe"));
-    let (one, other, free) = (name(), name(), name());
     for path in [&one, &other] {
         facts.probes.push(path.clone());
         match reserve(remote, path).await? {
-            Reserved::Ours(None) => {}
-            Reserved::Ours(Some(lost)) => return Err(lost),
+            Reserved::Ours(writer) => closed(writer, path).await?,
             Reserved::Taken => {
                 let message = format!("{path} cannot be there yet, and is");
                 return Err(Error::new(Class::Failure, message));

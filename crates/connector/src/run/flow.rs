@@ -9,14 +9,15 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
-use ring::digest::Context;
+use ring::digest::{Context, SHA256};
 
 use super::compare::sha256;
 use super::diagnose::{Doing, explain, plain};
+use super::send::record::Record;
 use super::source::{Reading, Source};
-use super::upload::{Target, digest_for};
+use super::upload::Target;
 use crate::error::{Class, Error, Result};
-use crate::operation::Send;
+use crate::operation::{Send, Verify};
 use crate::progress::Observer;
 use crate::remote::{Reader, Remote, RemoteErrorKind, Writer};
 
@@ -33,6 +34,8 @@ pub(super) struct Flow {
     acknowledged: u64,
     /// Bytes that the observer counts.
     told: u64,
+    /// The digest is wanted whatever the options say.
+    hashed: bool,
 }
 
 /// One reading of the body.
@@ -84,6 +87,17 @@ impl Flow {
         kept || source.is_readable()
     }
 
+    /// The digest is wanted whatever the options say.
+    pub(super) fn hash(&mut self) {
+        self.hashed = true;
+    }
+
+    /// So much stood when an earlier run ended, which may have sent more.
+    pub(super) fn stood(&mut self, bytes: u64, size: Option<u64>) {
+        self.acknowledged = bytes;
+        self.sent = size.unwrap_or(u64::MAX).max(bytes);
+    }
+
     /// What is written next is the beginning of a new file.
     pub(super) fn begin(
         &mut self,
@@ -106,7 +120,7 @@ impl Flow {
         let kept = self.pass.take().filter(|pass| pass.kept_from <= offset);
         let mut pass = match kept {
             Some(pass) => pass,
-            None => Pass::begin(source.read()?, send),
+            None => Pass::begin(source.read()?, self.digest_for(send)),
         };
         pass.floor = offset.saturating_sub(COMPARED).max(pass.kept_from);
         self.pass = Some(pass);
@@ -114,6 +128,11 @@ impl Flow {
         self.sent = self.sent.max(offset);
         self.tell(observer, offset);
         Ok(())
+    }
+
+    fn digest_for(&self, send: &Send) -> Option<Context> {
+        let wanted = self.hashed || send.checksum || send.verify == Verify::Hash;
+        wanted.then(|| Context::new(&SHA256))
     }
 
     /// Lets the observer count as many bytes as this.
@@ -132,6 +151,7 @@ impl Flow {
         target: &Target<'_, R>,
         writer: &mut R::Writer,
         mut at: u64,
+        record: &mut Record,
     ) -> Result<u64> {
         let pass = self.pass.as_mut().expect("the body was gone to");
         let all = async {
@@ -147,6 +167,7 @@ impl Flow {
                 if let Err(error) = answer {
                     return Err(explain(target.remote, Doing::Writing(target.path), error).await);
                 }
+                record.grows(self.acknowledged).await?;
                 at += len;
                 self.told += len;
                 target.observer.tell(|progress| progress.advanced(len));
@@ -211,11 +232,11 @@ impl Flow {
 }
 
 impl Pass {
-    fn begin(reading: Reading, send: &Send) -> Self {
+    fn begin(reading: Reading, digest: Option<Context>) -> Self {
         Self {
             reading,
             ended: false,
-            digest: digest_for(send),
+            digest,
             kept: VecDeque::new(),
             kept_from: 0,
             floor: 0,

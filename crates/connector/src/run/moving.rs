@@ -13,6 +13,7 @@ use futures_util::future::try_join;
 
 use super::compare::{copy_through, same_content};
 use super::diagnose::{Doing, exists, explain, look, plain, remove_if_there};
+use super::send::recall::stands;
 use super::session::is_loss;
 use crate::error::{Class, Error, Result};
 use crate::names;
@@ -37,6 +38,10 @@ pub(super) struct Mover {
     spent: Vec<RemotePath>,
     /// The copy is complete and verified: the target may be it.
     copied: bool,
+    /// An earlier run may have begun the move; size and SHA-256 of the file, where they are known.
+    resumed: Option<Option<(u64, [u8; 32])>>,
+    /// A copy has a name by which a later run finds it.
+    findable: bool,
 }
 
 /// What happens where the server cannot rename between two places.
@@ -120,12 +125,29 @@ impl Mover {
             copy: None,
             spent: Vec::new(),
             copied: false,
+            resumed: None,
+            findable: false,
         }
     }
 
     /// The same of a move that an earlier run had begun: it looks before it does anything.
     pub(super) fn begun_with(mut self, identity: Attrs) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// The same, in a run whose journal knows of the move: a copy has a name by which a later run
+    /// finds it.
+    pub(super) fn known_by_its_name(mut self) -> Self {
+        self.findable = true;
+        self
+    }
+
+    /// The same, after a run that may have ended in the middle of it. `content` is the file's size and
+    /// SHA-256, where the journal knows them.
+    pub(super) fn resumed(mut self, content: Option<(u64, [u8; 32])>) -> Self {
+        self.findable = true;
+        self.resumed = Some(content);
         self
     }
 
@@ -138,11 +160,18 @@ impl Mover {
     /// new session.
     pub(super) async fn attempt<R: Remote>(&mut self, remote: &R) -> Result<Moved> {
         let looks = try_join(look(remote, &self.source), look(remote, &self.target));
-        let (source, target) = looks.await?;
+        let (source, mut target) = looks.await?;
         if self.identity.is_some()
             && let Some(moved) = self.reconcile(remote, source, target).await?
         {
             return Ok(moved);
+        }
+        if let Some(content) = self.resumed {
+            if let Some(moved) = self.recall(remote, source, target, content).await? {
+                return Ok(moved);
+            }
+            target = look(remote, &self.target).await?;
+            self.resumed = None;
         }
         let Some(identity) = source else {
             return Err(Error::new(
@@ -207,6 +236,37 @@ impl Mover {
         };
         moved.warning = self.drop_leftovers(remote).await;
         Ok(Some(moved))
+    }
+
+    /// After a run that ended in the middle: whether the move was done. What was left of it goes.
+    async fn recall<R: Remote>(
+        &mut self,
+        remote: &R,
+        source: Option<Attrs>,
+        target: Option<Attrs>,
+        content: Option<(u64, [u8; 32])>,
+    ) -> Result<Option<Moved>> {
+        remove_if_there(remote, &self.copy_name()).await?;
+        if self.collision == MoveCollision::Replace {
+            self.reconcile_old_backups(remote, target).await?;
+        }
+        let moved = match (source, target) {
+            (None, Some(there)) => match content {
+                Some(content) => stands(remote, &self.target, content).await?,
+                None => there.kind != FileKind::Directory,
+            },
+            (Some(source), Some(there)) => {
+                let same = there.kind != FileKind::Directory
+                    && there.size == source.size
+                    && same_content(remote, &self.source, &self.target).await?;
+                if same {
+                    remove_if_there(remote, &self.source).await?;
+                }
+                same
+            }
+            (_, None) => false,
+        };
+        Ok(moved.then(|| MovedBy::Reconciled.done()))
     }
 
     async fn without_replacing<R: Remote>(&mut self, remote: &R) -> Result<Moved> {
@@ -427,7 +487,7 @@ impl Mover {
                 remove_if_there(remote, &begun).await?;
                 begun
             }
-            None => self.sibling(names::temporary(self.target.name())),
+            None => self.copy_name(),
         };
         self.copy = Some(copy.clone());
         copy_through(remote, &self.source, &copy).await?;
@@ -474,6 +534,12 @@ impl Mover {
             no_replace: published.no_replace,
             ..self.finished(remote, MovedBy::Copy).await
         })
+    }
+
+    /// Takes away what an interrupted replacement left beside the target, which is there.
+    pub(super) async fn clear_backups<R: Remote>(&self, remote: &R) -> Result<()> {
+        let target = look(remote, &self.target).await?;
+        self.reconcile_old_backups(remote, target).await.map(|_| ())
     }
 
     /// Backups of the target that an interrupted replacement left: put back where the target is
@@ -550,6 +616,15 @@ impl Mover {
             }
         }
         error
+    }
+
+    /// The name of the copy in the target directory.
+    fn copy_name(&self) -> RemotePath {
+        let name = self.target.name();
+        self.sibling(match self.findable {
+            true => names::temporary_of(name, self.source.as_bytes()),
+            false => names::temporary(name),
+        })
     }
 
     fn is_it(&self, there: &Attrs) -> bool {

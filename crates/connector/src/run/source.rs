@@ -12,8 +12,11 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc;
 
+use super::compare::sha256;
+use super::get::hex;
 use crate::document::{Body, BodyStream};
 use crate::error::{Class, Error, Result};
 use crate::path::printable;
@@ -107,6 +110,42 @@ impl Source {
         };
         let modified = jiff::Timestamp::try_from(version.modified?).ok()?;
         Some(modified.as_second())
+    }
+
+    /// What it is known by in a journal: of a file its path and version, with the SHA-256 of its
+    /// content; of bytes the name they are sent under, and their SHA-256.
+    pub(super) async fn identity(&self, name: &Bytes) -> Result<String> {
+        let mut reading = match &self.body {
+            Kind::File { path, .. } => Reading::File {
+                blocks: read_file(path.clone()),
+                path: path.clone(),
+            },
+            Kind::Bytes(bytes) => Reading::Bytes(bytes.clone()),
+            Kind::Stream(_) => {
+                return Err(Error::configuration(
+                    "a stream has no identity that a journal could know it by",
+                )
+                .with_hint("give the document a property document-id, or leave journal out"));
+            }
+        };
+        let mut digest = Context::new(&SHA256);
+        while let Some(block) = reading.next().await? {
+            digest.update(&block);
+        }
+        let sha256 = hex(&sha256(digest));
+        let Kind::File { path, version } = &self.body else {
+            return Ok(format!("bytes {} sha256={sha256}", printable(name)));
+        };
+        let path = std::path::absolute(path).map_err(|error| failed(path, error))?;
+        let modified = version
+            .modified
+            .and_then(|time| jiff::Timestamp::try_from(time).ok());
+        Ok(format!(
+            "file {} size={} modified={} sha256={sha256}",
+            printable(path.as_os_str().as_bytes()),
+            version.size,
+            modified.map_or_else(|| "unknown".to_owned(), |time| time.to_string()),
+        ))
     }
 
     /// Whether it can be read from its beginning now.

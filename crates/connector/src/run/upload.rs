@@ -3,8 +3,6 @@
 //! Not the naming: which file that is, and what it is called afterwards, is the caller's. Not the
 //! writing either: that is [`Flow`](super::flow::Flow)'s.
 
-use ring::digest::{Context, SHA256};
-
 use super::compare::hash_of;
 use super::diagnose::{Doing, explain, plain};
 use super::get::hex;
@@ -116,11 +114,6 @@ impl<R: Remote> Target<'_, R> {
             Err(error) => Err(explain(self.remote, Doing::Closing(self.path), error).await),
         }
     }
-}
-
-/// A digest, where the options ask for one.
-pub(super) fn digest_for(send: &Send) -> Option<Context> {
-    (send.checksum || send.verify == Verify::Hash).then(|| Context::new(&SHA256))
 }
 
 /// Opens a file for writing, with the cause where that is refused.

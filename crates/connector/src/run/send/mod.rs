@@ -9,11 +9,14 @@
 
 mod places;
 mod publish;
+pub(super) mod recall;
+pub(super) mod record;
 mod upload;
 
 use bytes::Bytes;
 
 use self::places::Places;
+use self::record::Record;
 use super::Step;
 use super::append::Append;
 use super::claim::{Candidates, Claim};
@@ -27,10 +30,10 @@ use super::session::is_loss;
 use super::source::Source;
 use super::upload::Found;
 use crate::document::{Document, Properties};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::names;
 use crate::operation::{IfExists, Send, setting};
-use crate::outcome::{Outcome, Status};
+use crate::outcome::{Outcome, SkipReason, Status};
 use crate::path::{RemotePath, printable};
 use crate::remote::{Attrs, Connect};
 
@@ -55,6 +58,15 @@ struct Sending<'a> {
     /// Where the file stands under its final name.
     published: Option<RemotePath>,
     size: u64,
+    record: Record,
+    /// An earlier run had the temporary file complete, with this SHA-256.
+    complete: Option<[u8; 32]>,
+    /// In this stage an earlier run ended.
+    resumes: Option<Stage>,
+    /// How the journal's ids of other versions of the source begin, until these were looked at.
+    superseded: Option<String>,
+    /// Why it is not sent.
+    left: Option<SkipReason>,
 }
 
 /// The directories as named.
@@ -66,6 +78,7 @@ struct Named {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    Recall,
     Check,
     Upload,
     Publish,
@@ -93,7 +106,11 @@ pub(super) async fn run<C: Connect>(
         Err(error) => Err(error),
     };
     match sent {
-        Ok(()) => {
+        Ok(Some(SkipReason::InHand)) => outcome.status = Status::Skipped(SkipReason::InHand),
+        Ok(left) => {
+            if let Some(reason) = left {
+                outcome.status = Status::Skipped(reason);
+            }
             outcome.delivered = true;
             if let Some(delivery) = delivery {
                 delivery.confirm();
@@ -113,7 +130,7 @@ async fn send_one<C: Connect>(
     source: Source,
     seq: u64,
     outcome: &mut Outcome,
-) -> Result<()> {
+) -> Result<Option<SkipReason>> {
     let connection = step.session.connection().clone();
     let properties = &mut outcome.properties;
     let name = final_name(send, properties, &source, seq)?;
@@ -135,7 +152,7 @@ async fn send_one<C: Connect>(
         source,
         named,
         places: None,
-        stage: Stage::Check,
+        stage: Stage::Recall,
         replaced: None,
         ours: Leftovers::default(),
         candidates: None,
@@ -146,11 +163,16 @@ async fn send_one<C: Connect>(
         begun: None,
         published: None,
         size: 0,
+        record: Record::default(),
+        complete: None,
+        resumes: None,
+        superseded: None,
+        left: None,
     };
     step.observer.tell(|progress| progress.started(&name, size));
     let sent = sending.carried_through(step, outcome).await;
     step.observer.tell(|progress| progress.finished());
-    sent
+    sent.map(|()| sending.left)
 }
 
 /// The base name at the server.
@@ -188,7 +210,7 @@ impl Sending<'_> {
                 Err(error) => error,
             };
             if is_loss(&error) && !self.can_go_on() {
-                return Err(self.cleaned_up(step, error).await);
+                return Err(self.given_up(step, error).await);
             }
             // A long file may be cut off more often than anything is tried again in vain.
             if self.flow.acknowledged() > furthest {
@@ -196,19 +218,47 @@ impl Sending<'_> {
                 retries = step.session.retries();
             }
             if let Err(error) = step.session.recover(error, &mut retries).await {
-                return Err(self.cleaned_up(step, error).await);
+                return Err(self.given_up(step, error).await);
             }
         }
+        // All is well but for a warning; a connection that is lost now changes nothing.
+        let _ = self.ours.tell_unclear(step.session.remote(), outcome).await;
+        self.ours.cleared(step.session.remote(), outcome).await;
+        self.end_record(outcome).await;
+        let Some(published) = &self.published else {
+            return Ok(());
+        };
         let seconds = begun.elapsed().as_secs_f64().max(1e-6);
         let rate = (self.size as f64 / seconds) as u64;
         outcome.properties.set("bytes-per-second", rate.to_string());
         outcome.properties.set("size", self.size.to_string());
-        let published = self.published.as_ref().expect("it was published");
         outcome
             .properties
             .set("filename", Bytes::copy_from_slice(published.name()));
-        self.ours.cleared(step.session.remote(), outcome).await;
         Ok(())
+    }
+
+    /// Tells the journal that all is done. What it cannot keep, it finds out in the next run.
+    async fn end_record(&mut self, outcome: &mut Outcome) {
+        if let (Some(entry), Some(published)) = (self.record.take(), &self.published)
+            && let Err(error) = entry.done(published).await
+        {
+            outcome.warnings.push(error);
+        }
+    }
+
+    /// What comes after it has its name: where that was claimed in the move-to directory, nothing.
+    fn after_publication(&self) -> Stage {
+        let moves = self.send.in_place
+            || matches!(self.send.if_exists, IfExists::Overwrite | IfExists::Append);
+        if moves { Stage::Move } else { Stage::Done }
+    }
+
+    /// Whether what is at the server is for the next run to go on with: it was cut off or stopped,
+    /// and the journal knows where it is.
+    fn is_kept_for_later(&self, error: &Error) -> bool {
+        let stopped = is_loss(error) || error.class() == Class::Cancelled;
+        self.record.is_kept() && stopped && self.send.resume
     }
 
     /// Whether what a lost connection cut off can be gone on with.
@@ -239,6 +289,7 @@ impl Sending<'_> {
         while self.stage != Stage::Done {
             step.session.stop().check()?;
             self.stage = match self.stage {
+                Stage::Recall => self.recall(step, &places, outcome).await?,
                 Stage::Check => self.check(step.session.remote(), &places).await?,
                 Stage::Upload if self.send.if_exists == IfExists::Append => {
                     self.append(step, &places, outcome).await?
@@ -261,6 +312,32 @@ impl Sending<'_> {
         Ok(())
     }
 
+    /// The failure, with everything cleaned up or kept for the next run, and told to the journal.
+    async fn given_up<C: Connect>(&mut self, step: &Step<C>, mut error: Error) -> Error {
+        if self.is_kept_for_later(&error) {
+            let there = self.ours.temporary.take().or(self.ours.incomplete.take());
+            let appended = (self.append.has_begun() && self.stage == Stage::Upload)
+                .then(|| Some(self.places.as_ref()?.directory.join(&self.name)))
+                .flatten();
+            if let Some(there) = there.or(appended) {
+                error = error.with_note(format_args!("the next run goes on with {there}"));
+            }
+        }
+        // The name that was about to be claimed is not, once the file is gone that was to get it.
+        if let (Some(temporary), true) = (&self.ours.temporary, self.stage == Stage::Publish)
+            && let Err(why) = self.record.begun(temporary, &self.name).await
+        {
+            error = error.with_note(why);
+        }
+        let error = self.cleaned_up(step, error).await;
+        if let Some(entry) = self.record.take()
+            && let Err(why) = entry.failed(&error).await
+        {
+            return error.with_note(why);
+        }
+        error
+    }
+
     /// The failure, once what is ours is gone; names what could not be taken away.
     async fn cleaned_up<C: Connect>(&self, step: &Step<C>, mut error: Error) -> Error {
         let path = self
@@ -270,6 +347,7 @@ impl Sending<'_> {
         if let Some(path) = &path
             && self.append.has_begun()
             && !self.append.created
+            && !self.is_kept_for_later(&error)
         {
             error = self.append.told(path, &self.flow, error);
         }

@@ -75,6 +75,7 @@ impl Sending<'_> {
         }
         match self.send.if_exists {
             IfExists::Rename | IfExists::Append => {}
+            IfExists::Error if self.begun.is_some() => {}
             IfExists::Error => {
                 if let Some(there) = look(remote, &path).await? {
                     return Err(exists(&path, &there));
@@ -93,7 +94,10 @@ impl Sending<'_> {
                 }
             },
         }
-        Ok(Stage::Upload)
+        Ok(match self.complete {
+            Some(_) => Stage::Publish,
+            None => Stage::Upload,
+        })
     }
 
     /// The file that a link leads to is the one that is overwritten.

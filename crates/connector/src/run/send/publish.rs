@@ -5,9 +5,11 @@
 use super::super::Step;
 use super::super::claim::{Candidates, Claim, Numbering};
 use super::super::compare::{copy_through, same_content};
+use super::super::diagnose::remove_if_there;
 use super::super::get::track_move;
 use super::super::moving::{Across, Mover};
 use super::places::Places;
+use super::record::Record;
 use super::{Sending, Stage};
 use crate::error::{Class, Error, Result};
 use crate::names;
@@ -27,14 +29,19 @@ impl Sending<'_> {
         if self.send.if_exists == IfExists::Overwrite {
             let path = self.published.clone().expect("the target was looked at");
             let collision = MoveCollision::Replace;
-            let mover = self
-                .mover
-                .get_or_insert_with(|| Mover::new(temporary, path, collision, Across::Copy));
+            self.record.publishing(&path).await?;
+            let mover = Mover::new(temporary, path, collision, Across::Copy);
+            let mover = match &mut self.mover {
+                Some(mover) => mover,
+                begins => begins.insert(known(mover, &self.record, self.resumes, Stage::Publish)),
+            };
             let moved = mover.attempt(step.session.remote()).await?;
             track_move(&mut outcome.properties, &moved);
             outcome.warnings.extend(moved.warning);
             self.mover = None;
             self.ours.temporary = None;
+            let published = self.published.clone().expect("it was just published");
+            self.record.published(&published).await?;
             return Ok(Stage::Move);
         }
         let numbering = match self.send.if_exists {
@@ -54,8 +61,18 @@ impl Sending<'_> {
                 .remembering(&step.session.facts);
             Claim::new(temporary.clone(), size, candidates)
         });
+        if self.complete.is_some()
+            && self
+                .resumes
+                .take()
+                .is_none_or(|stage| stage == Stage::Publish)
+        {
+            for probe in claim.probes() {
+                remove_if_there(step.session.remote(), &probe).await?;
+            }
+        }
         let (remote, facts) = step.session.parts();
-        let claimed = claim.attempt(remote, facts).await;
+        let claimed = claim.attempt(remote, facts, &mut self.record).await;
         let claimed = match claimed {
             Err(error)
                 if error.class() == Class::Unsupported
@@ -63,8 +80,16 @@ impl Sending<'_> {
             {
                 // The two directories are on two devices: the file crosses as a copy, still under
                 // a temporary name.
-                let across = published_in.join(&names::temporary(&self.name));
-                self.ours.spent.push(across.clone());
+                // Under the same name, by which a later run finds it.
+                let across = match names::is_ours(temporary.name()) {
+                    true => published_in.join(temporary.name()),
+                    false => published_in.join(&names::temporary(&self.name)),
+                };
+                if self.ours.spent.contains(&across) {
+                    remove_if_there(remote, &across).await?;
+                } else {
+                    self.ours.spent.push(across.clone());
+                }
                 copy_through(remote, &temporary, &across).await?;
                 if !same_content(remote, &temporary, &across).await? {
                     return Err(Error::new(
@@ -72,12 +97,15 @@ impl Sending<'_> {
                         format!("the copy {across} is not what was sent"),
                     ));
                 }
-                self.ours.spent.pop();
+                self.ours.spent.retain(|spent| *spent != across);
+                self.record.begun(&across, &self.name).await?;
+                let sha256 = self.complete.or(self.flow.sha256());
+                self.record.written(size, sha256).await?;
                 self.ours.spent.push(temporary);
                 self.ours.temporary = Some(across.clone());
                 claim.moved_temporary(across.clone());
                 self.set_attributes(remote, &across, outcome).await?;
-                claim.attempt(remote, facts).await
+                claim.attempt(remote, facts, &mut self.record).await
             }
             claimed => claimed,
         };
@@ -87,8 +115,9 @@ impl Sending<'_> {
         self.ours.temporary = None;
         outcome.properties.set("claimed-by", claimed.by);
         outcome.warnings.extend(claimed.warning);
+        self.record.published(&claimed.path).await?;
         self.published = Some(claimed.path);
-        Ok(Stage::Done)
+        Ok(self.after_publication())
     }
 
     /// From the remote directory to the move-to directory.
@@ -115,15 +144,30 @@ impl Sending<'_> {
             true => Across::Copy,
             false => Across::Refuse,
         };
-        let to = target.clone();
-        let mover = self
-            .mover
-            .get_or_insert_with(|| Mover::new(published, to, collision, across));
+        let mover = match &mut self.mover {
+            Some(mover) => mover,
+            begins => {
+                self.record.moving(&target).await?;
+                let mover = Mover::new(published, target.clone(), collision, across);
+                begins.insert(known(mover, &self.record, self.resumes, Stage::Move))
+            }
+        };
         let moved = mover.attempt(remote).await?;
         track_move(&mut outcome.properties, &moved);
         outcome.warnings.extend(moved.warning);
         self.mover = None;
         self.published = Some(target);
         Ok(Stage::Done)
+    }
+}
+
+/// A mover that leaves nothing which a later run would not find, where there is a journal.
+fn known(mover: Mover, record: &Record, resumes: Option<Stage>, stage: Stage) -> Mover {
+    let Some(entry) = record.entry() else {
+        return mover;
+    };
+    match resumes == Some(stage) {
+        true => mover.resumed(entry.noted().content),
+        false => mover.known_by_its_name(),
     }
 }

@@ -37,7 +37,11 @@ impl Sending<'_> {
         self.begun = Some(path.clone());
         let remote = step.session.remote();
         let target = target(step, &path);
-        let size = self.flow.pour(&target, &mut writer, at).await?;
+        self.record.stands(at).await?;
+        let size = self
+            .flow
+            .pour(&target, &mut writer, at, &mut self.record)
+            .await?;
         let mut found = target.settle(writer, self.send, size).await?;
         let sha256 = self.flow.sha256();
         if let (Verify::Hash, Some(sha256)) = (self.send.verify, &sha256) {
@@ -48,9 +52,11 @@ impl Sending<'_> {
         track(outcome, found, sha256);
         self.set_attributes(remote, &path, outcome).await?;
         if !self.send.in_place {
+            self.record.written(size, sha256).await?;
             return Ok(Stage::Publish);
         }
         self.ours.incomplete = None;
+        self.record.published(&path).await?;
         self.published = Some(path);
         Ok(Stage::Move)
     }
@@ -134,6 +140,7 @@ impl Sending<'_> {
                 .with_hint("put {uuid} into temporary-name, or remove the file"));
         }
         self.ours.temporary = Some(path.clone());
+        self.record.begun(&path, &self.name).await?;
         match remote.open_write(&path, WriteMode::CreateExclusive).await {
             Ok(writer) => Ok((path, writer)),
             Err(error) if error.is_lost() => Err(plain(Doing::Creating(&path), error)),
@@ -161,6 +168,7 @@ impl Sending<'_> {
         let numbering = match self.send.if_exists {
             IfExists::Overwrite => {
                 let path = self.published.clone().expect("the target was looked at");
+                self.record.publishing(&path).await?;
                 let writer = open_write(remote, &path, WriteMode::CreateOrTruncate).await?;
                 if self.replaced.is_none() {
                     self.ours.incomplete = Some(path.clone());
@@ -192,6 +200,7 @@ impl Sending<'_> {
         loop {
             let path = candidates.current(remote).await?;
             self.ours.tell_unclear(remote, outcome).await?;
+            self.record.publishing(&path).await?;
             match remote.open_write(&path, WriteMode::CreateExclusive).await {
                 Ok(writer) => {
                     self.ours.incomplete = Some(path.clone());
@@ -220,7 +229,13 @@ impl Sending<'_> {
         let remote = step.session.remote();
         let (append, source, flow) = (&mut self.append, &mut self.source, &mut self.flow);
         let appended = append
-            .attempt(target(step, &path), self.send, source, flow)
+            .attempt(
+                target(step, &path),
+                self.send,
+                source,
+                flow,
+                &mut self.record,
+            )
             .await;
         if self.append.created {
             self.ours.incomplete = Some(path.clone());
@@ -228,6 +243,7 @@ impl Sending<'_> {
         let appended = appended?;
         self.size = appended.size;
         self.ours.incomplete = None;
+        self.record.published(&path).await?;
         self.published = Some(path.clone());
         track(outcome, appended.found, self.flow.sha256());
         self.set_attributes(remote, &path, outcome).await?;

@@ -4,6 +4,7 @@ mod cut_off;
 mod get;
 mod get_on;
 mod get_once;
+mod killed;
 mod moves;
 mod send;
 
