@@ -31,6 +31,10 @@ pub struct SendKey {
 
 /// What came of a claim.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart where it is returned; most are of the large variant"
+)]
 pub enum SendClaimed {
     /// It belongs to this owner now, with the state that was recorded last.
     Yours(Sending),

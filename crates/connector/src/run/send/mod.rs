@@ -315,7 +315,11 @@ impl Sending<'_> {
     /// The failure, with everything cleaned up or kept for the next run, and told to the journal.
     async fn given_up<C: Connect>(&mut self, step: &Step<C>, mut error: Error) -> Error {
         if self.is_kept_for_later(&error) {
-            let there = self.ours.temporary.take().or(self.ours.incomplete.take());
+            let there = self
+                .ours
+                .temporary
+                .take()
+                .or_else(|| self.ours.incomplete.take());
             let appended = (self.append.has_begun() && self.stage == Stage::Upload)
                 .then(|| Some(self.places.as_ref()?.directory.join(&self.name)))
                 .flatten();

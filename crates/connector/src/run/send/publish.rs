@@ -99,7 +99,7 @@ impl Sending<'_> {
                 }
                 self.ours.spent.retain(|spent| *spent != across);
                 self.record.begun(&across, &self.name).await?;
-                let sha256 = self.complete.or(self.flow.sha256());
+                let sha256 = self.complete.or_else(|| self.flow.sha256());
                 self.record.written(size, sha256).await?;
                 self.ours.spent.push(temporary);
                 self.ours.temporary = Some(across.clone());

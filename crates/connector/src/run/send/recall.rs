@@ -226,7 +226,7 @@ impl Sending<'_> {
 
     fn recalled_size(&mut self, content: Option<(u64, [u8; 32])>) {
         let noted = content.map(|(size, _)| size);
-        self.size = noted.or(self.source.size()).unwrap_or_default();
+        self.size = noted.or_else(|| self.source.size()).unwrap_or_default();
     }
 
     /// Copies of a temporary file have its name in another directory: one that was cut off goes.
