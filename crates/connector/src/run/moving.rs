@@ -240,7 +240,7 @@ impl Mover {
 
     /// After a run that ended in the middle: whether the move was done. What was left of it goes.
     async fn recall<R: Remote>(
-        &mut self,
+        &self,
         remote: &R,
         source: Option<Attrs>,
         target: Option<Attrs>,
