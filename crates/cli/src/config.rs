@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sansftp_connector::connection::{Connection, PrivateKey, SecretRef};
-use sansftp_connector::operation::{Get, GetAction, List, Operation, Send};
+use sansftp_connector::operation::{Delete, Get, GetAction, List, Operation, Send};
 use sansftp_connector::{Error, Result};
 use serde::Deserialize;
 use toml::Spanned;
@@ -237,7 +237,7 @@ fn connection(source: &Source<'_>, mut entry: Entry<'_>) -> Result<Connection> {
 
 fn operation(source: &Source<'_>, mut entry: Entry<'_>) -> Result<Operation> {
     entry.title = format!("operations.{}", entry.title);
-    let actions = [GetAction::WORDS, &["send", "list"]].concat();
+    let actions = [GetAction::WORDS, &["send", "list", "delete"]].concat();
     let hint = format!("the actions are {}", actions.join(", "));
     let Some(action) = entry.table.remove("action") else {
         let message = format!("[{}] has no action", entry.title);
@@ -251,6 +251,7 @@ fn operation(source: &Source<'_>, mut entry: Entry<'_>) -> Result<Operation> {
     match action.as_str() {
         "send" => entry.read::<Send>(source).map(Operation::Send),
         "list" => entry.read::<List>(source).map(Operation::List),
+        "delete" => entry.read::<Delete>(source).map(Operation::Delete),
         get => match get.parse() {
             Ok(action) => {
                 let get = entry.read::<Get>(source)?;

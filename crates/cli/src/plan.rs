@@ -14,12 +14,15 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use base64ct::{Base64, Encoding};
 use sansftp_connector::connection::{Connection, PrivateKey, SecretRef};
 use sansftp_connector::document::{Document, Properties};
 use sansftp_connector::operation::{List, Operation};
 use sansftp_connector::{Error, Result};
 
-use crate::args::{GetArgs, ListArgs, ReachArgs, SendArgs, SessionArgs, TestArgs, TrustArgs};
+use crate::args::{
+    DeleteArgs, GetArgs, ListArgs, ReachArgs, SendArgs, SessionArgs, TestArgs, TrustArgs,
+};
 use crate::config::{Config, Located};
 use crate::target::Target;
 
@@ -214,6 +217,34 @@ pub(crate) fn list(args: &ListArgs, environment: &Environment) -> Result<Step> {
         connection,
         operation,
         documents: vec![document(properties)],
+        into: None,
+    })
+}
+
+/// Resolves `sansftp delete`: each name is a document.
+pub(crate) fn delete(args: &DeleteArgs, environment: &Environment) -> Result<Step> {
+    let config = Configured::of(&args.reach, environment)?;
+    let (connection, directory) =
+        config.session(&args.target.target, &args.reach, &args.session)?;
+    once(&directory, args.flags.remote_directory.as_ref())?;
+    let (operation, properties) = operations::delete(
+        &config,
+        args.target.operation.as_deref(),
+        &args.flags,
+        directory,
+    )?;
+    let documents = args.names.iter().map(|name| {
+        let (name, document) = (name.as_bytes(), document(properties.clone()));
+        if name.trim_ascii() == name {
+            return document.with("filename", name.to_vec());
+        }
+        // A property is trimmed, but in this form.
+        document.with("filename-base64", Base64::encode_string(name))
+    });
+    Ok(Step {
+        connection,
+        operation,
+        documents: documents.collect(),
         into: None,
     })
 }

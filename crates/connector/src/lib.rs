@@ -103,7 +103,7 @@ pub mod sftp;
 mod units;
 
 pub use error::{Class, Error, Result};
-pub use filter::{DotRule, NameFilter};
+pub use filter::{DotRule, Expression, NameFilter};
 pub use keys::keys_of;
 pub use names::{is_base_name, is_ours};
 pub use path::printable;

@@ -70,6 +70,8 @@ pub enum SkipReason {
     StillChanging,
     /// Its done-file is not there yet.
     NotDone,
+    /// It is a done-file: it says that another file is complete, and goes with that one.
+    DoneFile,
     /// The journal says that it was handled before.
     AlreadyProcessed,
     /// Another process that shares the journal has it in hand.
@@ -93,6 +95,7 @@ impl SkipReason {
             Self::TooYoung => "too young",
             Self::StillChanging => "still changing",
             Self::NotDone => "no done-file",
+            Self::DoneFile => "done-file",
             Self::AlreadyProcessed => "already processed",
             Self::InHand => "in hand",
             Self::Stopped => "stopped",

@@ -24,7 +24,7 @@ pub(crate) use journal::{
     JournalArgs, JournalCommand, JournalFile, JournalForgetArgs, JournalListArgs, JournalRetryArgs,
     JournalShowArgs,
 };
-pub(crate) use operations::{GetFlags, ListFlags, SendFlags};
+pub(crate) use operations::{DeleteFlags, GetFlags, ListFlags, SendFlags};
 pub(crate) use serve::{DemoArgs, ServeArgs, StdioArgs};
 
 /// Gets files from SFTP servers and sends files to them, losing none and overwriting none by
@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Say what is in a directory of the server.
     #[command(after_help = LIST_EXAMPLES)]
     List(Box<ListArgs>),
+    /// Delete files at the server by name.
+    #[command(after_help = DELETE_EXAMPLES)]
+    Delete(Box<DeleteArgs>),
     /// Connect, authenticate and list, and say what was agreed on.
     #[command(after_help = TEST_EXAMPLES)]
     Test(Box<TestArgs>),
@@ -131,6 +134,25 @@ pub(crate) struct ListArgs {
     pub(crate) target: TargetArgs,
     #[command(flatten)]
     pub(crate) flags: ListFlags,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `sansftp delete`.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// The names to delete, without their directory; write -- before one that begins with a dash.
+    /// Patterns are no names: * stands for itself.
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) flags: DeleteFlags,
     #[command(flatten)]
     pub(crate) reach: ReachArgs,
     #[command(flatten)]
@@ -252,6 +274,7 @@ const GET_EXAMPLES: &str = "\
 Examples:
   sansftp get sftp://edi@partner.example/~/outbox --into inbox --file-filter 'ord*.csv;!*.tmp'
   sansftp get partner:outbox --into inbox --action get-and-delete --max-files 100
+  sansftp get partner:outbox --into inbox --filter 'name ~ \"*.csv\" and size > 0' --stable-for 10s
   sansftp get partner:outbox --into inbox --action get-and-move --move-to-directory archive";
 
 const SEND_EXAMPLES: &str = "\
@@ -264,7 +287,16 @@ Examples:
 const LIST_EXAMPLES: &str = "\
 Examples:
   sansftp list sftp://edi@partner.example/~/outbox --file-filter '*.csv' --sort -modified
+  sansftp list partner:outbox --recursive --filter 'not is-directory and age > 7h'
   sansftp list partner --json";
+
+const DELETE_EXAMPLES: &str = "\
+Examples:
+  sansftp delete sftp://edi@partner.example/~/outbox report.csv old.csv
+  sansftp delete partner:outbox tmp --directories --missing-ok
+
+A directory is deleted only with --directories, and only if it is empty. Of a symbolic link the link
+is deleted, not what it leads to. Once deleted, nothing can be brought back.";
 
 const TEST_EXAMPLES: &str = "\
 Examples:

@@ -5,12 +5,14 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use sansftp_connector::operation::{
     After, AfterFailure, GetAction, IfExists, LocalIfExists, MoveCollision, Permissions, Sort,
     Symlinks, TargetSymlinks, Verify,
 };
+use sansftp_connector::{Expression, parse_duration};
 
 use super::words;
 
@@ -25,6 +27,9 @@ pub(crate) struct GetFlags {
     /// regex:…
     #[arg(long, value_name = "PATTERNS")]
     pub(crate) file_filter: Option<String>,
+    /// Which files, by an expression on name, size, modified, age: 'size > 0 and age > 5m'.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) filter: Option<Expression>,
     /// At most so many, after filter and sort; 0: all.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_files: Option<usize>,
@@ -35,6 +40,25 @@ pub(crate) struct GetFlags {
     /// Take names that begin with a dot without being asked for.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) hidden: Option<bool>,
+    /// Take the files in directories below too. They keep their place below DIR, and below the
+    /// move-to directory.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) recursive: Option<bool>,
+    /// How many directories down --recursive goes, 1 to 100; 0: as many as there are, up to 100.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_depth: Option<u32>,
+    /// Take a file only if it keeps size and modified time so long, such as 10s: all are looked at
+    /// twice. Servers tell times in whole seconds.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) stable_for: Option<Duration>,
+    /// Take a file only if it was last modified so long ago, such as 5m; the server's time is
+    /// compared with this machine's clock.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) min_age: Option<Duration>,
+    /// Take a file only if this one lies beside it, such as {name}.done. It goes with its file,
+    /// and is never taken itself.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) done_file: Option<String>,
     /// What happens with symbolic links.
     #[arg(long, value_name = "WHAT", value_parser = words::<Symlinks>(Symlinks::WORDS))]
     pub(crate) symlinks: Option<Symlinks>,
@@ -47,6 +71,15 @@ pub(crate) struct GetFlags {
     #[arg(long, value_name = "BOOL", help_heading = "Delivery",
         num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) checksum: Option<bool>,
+    /// Go on with a file where it was cut off, the default, if size and modified time are
+    /// unchanged; --resume=false begins it again.
+    #[arg(long, value_name = "BOOL", help_heading = "Delivery",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) resume: Option<bool>,
+    /// Note in this file what was delivered, so that it is delivered once, whatever happens to this
+    /// program; it is made where it is missing.
+    #[arg(long, value_name = "FILE", help_heading = "Delivery")]
+    pub(crate) journal: Option<PathBuf>,
     /// What becomes of a file at the server once it is delivered.
     #[arg(long, value_name = "ACTION", help_heading = "After delivery",
         value_parser = words::<GetAction>(GetAction::WORDS))]
@@ -158,6 +191,10 @@ pub(crate) struct ListFlags {
     /// regex:…
     #[arg(long, value_name = "PATTERNS")]
     pub(crate) file_filter: Option<String>,
+    /// Which entries, by an expression on name, size, modified, age, is-directory:
+    /// 'not is-directory and size > 1MiB'.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) filter: Option<Expression>,
     /// At most so many, after filter and sort; 0: all.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_files: Option<usize>,
@@ -168,4 +205,31 @@ pub(crate) struct ListFlags {
     /// Show names that begin with a dot without being asked for.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) hidden: Option<bool>,
+    /// Show what is in directories below too.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) recursive: Option<bool>,
+    /// How many directories down --recursive goes, 1 to 100; 0: as many as there are, up to 100.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_depth: Option<u32>,
+    /// Whether --recursive goes through symbolic links; what is shown is the link.
+    #[arg(long, value_name = "WHAT", value_parser = words::<Symlinks>(Symlinks::WORDS))]
+    pub(crate) symlinks: Option<Symlinks>,
+}
+
+/// The keys of Delete.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "What and where")]
+pub(crate) struct DeleteFlags {
+    /// Where the files are, unless TARGET says it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) remote_directory: Option<OsString>,
+    /// Count a file that is not there as deleted.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) missing_ok: Option<bool>,
+    /// Delete directories too, if they are empty.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) directories: Option<bool>,
+    /// Leave the names after a failed one alone.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) stop_on_error: Option<bool>,
 }

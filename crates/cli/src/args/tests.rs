@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::{CommandFactory, Parser};
 use sansftp_connector::connection::Connection;
-use sansftp_connector::operation::{Get, List, Send, Sort};
+use sansftp_connector::operation::{Delete, Get, List, Send, Sort};
 
 use super::{Cli, Command, GetArgs};
 use sansftp_connector::keys_of;
@@ -37,6 +37,7 @@ fn every_key_is_a_flag_of_the_same_name_but_for_secrets() {
         ("get", keys_of::<Get>()),
         ("send", keys_of::<Send>()),
         ("list", keys_of::<List>()),
+        ("delete", keys_of::<Delete>()),
     ];
     for (command, keys) in operations {
         let flags = flags(command);

@@ -15,7 +15,8 @@ use super::{Recorded, Report, Rows, Tally};
 /// What an outcome is about: a file at the server, else a local one.
 pub(super) fn subject(properties: &Properties) -> Option<String> {
     let name = properties
-        .get("filename")
+        .get("relative-path")
+        .or_else(|| properties.get("filename"))
         .or_else(|| properties.get("source-document"))?;
     Some(printable(name).into_owned())
 }
@@ -33,6 +34,7 @@ pub(super) fn row(rows: Rows, outcome: &Outcome, verbose: bool) -> Option<String
             Rows::Get => Some(transferred(outcome, &got(outcome))),
             Rows::Send => Some(transferred(outcome, &sent(outcome))),
             Rows::List => entry(outcome),
+            Rows::Delete => Some(transferred(outcome, deleted(outcome))),
             Rows::None => None,
         },
     }
@@ -85,6 +87,13 @@ fn got(outcome: &Outcome) -> String {
         AfterAction::Failed => how.push_str(", neither deleted nor moved"),
     }
     how
+}
+
+fn deleted(outcome: &Outcome) -> &'static str {
+    match outcome.after_action {
+        AfterAction::Deleted => ", deleted",
+        _ => ", was not there",
+    }
 }
 
 fn sent(outcome: &Outcome) -> String {
@@ -261,7 +270,10 @@ pub(super) fn summary(rows: Rows, tally: &Tally, seconds: f64) -> Option<String>
     let done = match rows {
         Rows::Get => "fetched",
         Rows::Send => "sent",
-        Rows::List | Rows::None => return None,
+        Rows::Delete => "deleted",
+        Rows::List if tally.skipped.is_empty() => return None,
+        Rows::List => "shown",
+        Rows::None => return None,
     };
     let mut parts = vec![format!("{} {done}", HumanCount(tally.ok))];
     if tally.failed > 0 {
@@ -269,6 +281,9 @@ pub(super) fn summary(rows: Rows, tally: &Tally, seconds: f64) -> Option<String>
     }
     for (reason, count) in &tally.skipped {
         parts.push(format!("{} skipped ({reason})", HumanCount(*count)));
+    }
+    if !matches!(rows, Rows::Get | Rows::Send) {
+        return Some(parts.join(", "));
     }
     let bytes = BinaryBytes(tally.bytes);
     Some(format!("{}; {bytes} in {seconds:.1} s", parts.join(", ")))

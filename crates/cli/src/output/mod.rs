@@ -87,6 +87,8 @@ pub(crate) enum Rows {
     Send,
     /// Entries of a directory.
     List,
+    /// Files deleted.
+    Delete,
     /// No files and no entries: what matters is told in another way.
     None,
 }
@@ -98,6 +100,7 @@ impl Rows {
             Command::Get(_) => Self::Get,
             Command::Send(_) => Self::Send,
             Command::List(_) => Self::List,
+            Command::Delete(_) => Self::Delete,
             _ => Self::None,
         }
     }

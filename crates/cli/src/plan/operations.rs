@@ -6,11 +6,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use sansftp_connector::document::Properties;
-use sansftp_connector::operation::{After, Get, GetAction, List, Operation, Send};
+use sansftp_connector::operation::{After, Delete, Get, GetAction, List, Operation, Send};
 use sansftp_connector::{Error, Result};
 
 use super::{Configured, at, over, over_option};
-use crate::args::{GetFlags, ListFlags, SendFlags};
+use crate::args::{DeleteFlags, GetFlags, ListFlags, SendFlags};
 use crate::config::Located;
 
 /// The operation of `sansftp get`, and what its document brings along.
@@ -32,12 +32,20 @@ pub(super) fn get(
     let GetFlags {
         remote_directory,
         file_filter,
+        filter,
         max_files,
         sort,
         hidden,
+        recursive,
+        max_depth,
+        stable_for,
+        min_age,
+        done_file,
         symlinks,
         local_if_exists,
         checksum,
+        resume,
+        journal,
         action: _,
         move_to_directory,
         force_move,
@@ -53,12 +61,20 @@ pub(super) fn get(
         remote_directory,
     );
     over_option(&mut get.file_filter, file_filter);
+    over_option(&mut get.filter, filter);
     over(&mut get.max_files, max_files);
     over(&mut get.sort, sort);
     over(&mut get.hidden, hidden);
+    over(&mut get.recursive, recursive);
+    over(&mut get.max_depth, max_depth);
+    over(&mut get.stable_for, stable_for);
+    over(&mut get.min_age, min_age);
+    over_option(&mut get.done_file, done_file);
     over(&mut get.symlinks, symlinks);
     over(&mut get.local_if_exists, local_if_exists);
     over(&mut get.checksum, checksum);
+    over(&mut get.resume, resume);
+    over_option(&mut get.journal, journal);
     place_named(
         &mut get.move_to_directory,
         &mut properties,
@@ -159,9 +175,13 @@ pub(super) fn list(
     let ListFlags {
         remote_directory,
         file_filter,
+        filter,
         max_files,
         sort,
         hidden,
+        recursive,
+        max_depth,
+        symlinks,
     } = flags;
     place_named(
         &mut list.remote_directory,
@@ -173,7 +193,42 @@ pub(super) fn list(
     over(&mut list.max_files, max_files);
     over(&mut list.sort, sort);
     over(&mut list.hidden, hidden);
+    over_option(&mut list.filter, filter);
+    over(&mut list.recursive, recursive);
+    over(&mut list.max_depth, max_depth);
+    over(&mut list.symlinks, symlinks);
     checked(Operation::List(list), properties, directory, place)
+}
+
+/// The operation of `sansftp delete`, and what its documents bring along.
+pub(super) fn delete(
+    config: &Configured<'_>,
+    name: Option<&str>,
+    flags: &DeleteFlags,
+    directory: Option<Vec<u8>>,
+) -> Result<(Operation, Properties)> {
+    let (mut delete, place) = match configured(config, name)? {
+        None => (Delete::default(), None),
+        Some((Operation::Delete(delete), place)) => (delete, Some(place)),
+        Some((other, place)) => return Err(unfit(name, "delete", &other, &place)),
+    };
+    let mut properties = Properties::default();
+    let DeleteFlags {
+        remote_directory,
+        missing_ok,
+        directories,
+        stop_on_error,
+    } = flags;
+    place_named(
+        &mut delete.remote_directory,
+        &mut properties,
+        "remote-directory",
+        remote_directory,
+    );
+    over(&mut delete.missing_ok, missing_ok);
+    over(&mut delete.directories, directories);
+    over(&mut delete.stop_on_error, stop_on_error);
+    checked(Operation::Delete(delete), properties, directory, place)
 }
 
 fn configured(config: &Configured<'_>, name: Option<&str>) -> Result<Option<(Operation, String)>> {
@@ -234,6 +289,7 @@ fn unfit(name: Option<&str>, wanted: &str, found: &Operation, place: &str) -> Er
         Operation::Get(_) => "get",
         Operation::Send(_) => "send",
         Operation::List(_) => "list",
+        Operation::Delete(_) => "delete",
     };
     let name = name.unwrap_or_default();
     Error::configuration(format!(

@@ -46,6 +46,7 @@ pub(crate) async fn run(command: &Command) -> Code {
         Command::Get(args) => &args.output,
         Command::Send(args) => &args.output,
         Command::List(args) => &args.output,
+        Command::Delete(args) => &args.output,
         Command::Test(args) => &args.output,
         Command::Trust(args) => &args.output,
         Command::Demo(args) => &args.output,
@@ -114,6 +115,9 @@ async fn carry_out(
         }
         Command::List(args) => {
             transfer::run(plan::list(args, environment)?, rows, output, signals).await
+        }
+        Command::Delete(args) => {
+            transfer::run(plan::delete(args, environment)?, rows, output, signals).await
         }
         Command::Test(args) => test::run(plan::test(args, environment)?, output, signals).await,
         Command::Journal(args) => journal::run(args, output, signals).await,

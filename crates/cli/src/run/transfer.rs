@@ -1,4 +1,4 @@
-//! `get`, `send` and `list`: one operation over its documents.
+//! `get`, `send`, `list` and `delete`: one operation over its documents.
 //!
 //! Not the transferring: outcomes are taken as the connector yields them, and told.
 

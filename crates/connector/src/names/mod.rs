@@ -192,6 +192,57 @@ impl Default for TemporaryName {
     }
 }
 
+/// How done-files are named: `{name}` with something before or after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DoneFile {
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl DoneFile {
+    /// Reads a name such as `{name}.done`.
+    ///
+    /// # Errors
+    /// `configuration`: it is no name, has no `{name}`, or is the file's own name.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self> {
+        const NAME: &[u8] = b"{name}";
+        let broken = |what: &str| {
+            Error::configuration(format!("the done-file '{}' {what}", printable(text)))
+                .with_hint("write it as {name}.done, which for a.csv is a.csv.done")
+        };
+        let Some(at) = text.windows(NAME.len()).position(|it| it == NAME) else {
+            return Err(broken("has no {name}"));
+        };
+        let (before, after) = (&text[..at], &text[at + NAME.len()..]);
+        if before.is_empty() && after.is_empty() {
+            return Err(broken("is the file itself"));
+        }
+        if [before, after]
+            .concat()
+            .iter()
+            .any(|byte| b"{}/\0".contains(byte))
+        {
+            return Err(broken("is no name beside the file's"));
+        }
+        Ok(Self {
+            before: before.to_vec(),
+            after: after.to_vec(),
+        })
+    }
+
+    /// The name of a file's done-file.
+    pub(crate) fn of(&self, name: &[u8]) -> Bytes {
+        [&self.before, name, &self.after].concat().into()
+    }
+
+    /// Whether this is the done-file of some file.
+    pub(crate) fn is_one(&self, name: &[u8]) -> bool {
+        name.strip_prefix(&self.before[..])
+            .and_then(|rest| rest.strip_suffix(&self.after[..]))
+            .is_some_and(|stem| !stem.is_empty())
+    }
+}
+
 /// The name in `.{name}.{uuid}{end}`.
 fn stem_of<'a>(name: &'a [u8], end: &[u8]) -> Option<&'a [u8]> {
     let inner = name.strip_prefix(b".")?.strip_suffix(end)?;

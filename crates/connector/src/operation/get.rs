@@ -3,13 +3,18 @@
 //! Not the fetching: that is in `run::get`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{setting, words};
 use crate::document::Properties;
 use crate::error::{Error, Result};
-use crate::filter::NameFilter;
+use crate::filter::{Expression, NameFilter};
+use crate::names::DoneFile;
+
+/// Directories down that `recursive` goes at most: each holds a listing open at the server.
+pub(crate) const DEEPEST: u32 = 100;
 
 words! {
     /// What Get does with a file once it is delivered.
@@ -116,12 +121,32 @@ pub struct Get {
     /// Which base names are taken: see [`NameFilter`]; all when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_filter: Option<String>,
+    /// Which files are taken by name, size, times: see [`Expression`]; all when unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Expression>,
     /// At most so many, after filter and sort; 0: all.
     pub max_files: usize,
     /// The order in which they are taken.
     pub sort: Sort,
     /// Whether names that begin with a dot are taken without being asked for.
     pub hidden: bool,
+    /// Whether files in directories below are taken too.
+    pub recursive: bool,
+    /// How many directories down `recursive` goes, 1 to 100; 0: as many as there are, up to 100.
+    pub max_depth: u32,
+    /// How long a file must keep its size and modified time before it is taken; 0: it is not looked
+    /// at twice. Servers tell times in whole seconds, so shorter waits than some seconds see less.
+    #[serde(with = "crate::units::duration")]
+    pub stable_for: Duration,
+    /// How long ago a file must have been modified. The server's time is compared with this
+    /// machine's clock: where the two differ, files seem older or younger by the difference. One
+    /// from the future, or of which the server does not tell the time, is too young.
+    #[serde(with = "crate::units::duration")]
+    pub min_age: Duration,
+    /// The name of the file beside a file that says that it is complete, such as `{name}.done`.
+    /// It is deleted or moved with its file, after it; it is never taken as a file itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done_file: Option<String>,
     /// Whether a transfer that was interrupted goes on where it stopped, when the file's size and
     /// modified time are unchanged: after a lost connection within a run, and with a journal, which
     /// knows the part, in a later run too. Otherwise it begins again.
@@ -157,9 +182,15 @@ impl Default for Get {
             action: GetAction::default(),
             remote_directory: None,
             file_filter: None,
+            filter: None,
             max_files: 0,
             sort: Sort::default(),
             hidden: false,
+            recursive: false,
+            max_depth: 0,
+            stable_for: Duration::ZERO,
+            min_age: Duration::ZERO,
+            done_file: None,
             resume: true,
             journal: None,
             move_to_directory: None,
@@ -181,11 +212,22 @@ impl Get {
         collision(self.move_collision, self.force_move)
     }
 
+    /// How done-files are named.
+    ///
+    /// # Errors
+    /// `configuration`: that is no such name.
+    pub(crate) fn done_file(&self) -> Result<Option<DoneFile>> {
+        let set = setting(self.done_file.as_ref());
+        set.map(DoneFile::parse).transpose()
+    }
+
     /// Reports what cannot be carried out.
     pub(super) fn validate(&self, properties: &Properties) -> Result<()> {
         if let Some(filter) = setting(self.file_filter.as_ref()) {
             NameFilter::parse(filter)?;
         }
+        depth(self.recursive, self.max_depth)?;
+        self.done_file()?;
         let target = setting(self.move_to_directory.as_ref()).is_some()
             || properties.setting("move-to-directory")?.is_some();
         if self.action == GetAction::GetAndMove {
@@ -216,6 +258,23 @@ impl Get {
         }
         Ok(())
     }
+}
+
+/// Reports a `max-depth` that cannot be meant.
+pub(super) fn depth(recursive: bool, max_depth: u32) -> Result<()> {
+    if max_depth > 0 && !recursive {
+        return Err(Error::configuration(
+            "max-depth says how far recursive goes, and recursive is not set",
+        )
+        .with_hint("set recursive = true, or leave max-depth out"));
+    }
+    if max_depth > DEEPEST {
+        return Err(Error::configuration(format!(
+            "max-depth is {max_depth}, and at most {DEEPEST}"
+        ))
+        .with_hint("leave max-depth out to go as far down as there are directories"));
+    }
+    Ok(())
 }
 
 /// The rule for a taken target: its own key, else force-move's.

@@ -4,6 +4,7 @@
 //! command-line flag. One function, [`Operation::validate`], says which combinations cannot be
 //! carried out.
 
+mod delete;
 mod get;
 mod list;
 mod send;
@@ -12,6 +13,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use delete::Delete;
+pub(crate) use get::DEEPEST;
 pub use get::{After, AfterFailure, Get, GetAction, LocalIfExists, MoveCollision, Sort, Symlinks};
 pub use list::List;
 pub use send::{IfExists, Permissions, Send, TargetSymlinks, Verify};
@@ -30,6 +33,8 @@ pub enum Operation {
     Send(Send),
     /// Says what is in a directory.
     List(List),
+    /// Deletes files by name.
+    Delete(Delete),
 }
 
 impl Operation {
@@ -42,15 +47,17 @@ impl Operation {
             Self::Get(get) => get.validate(properties),
             Self::Send(send) => send.validate(properties),
             Self::List(list) => list.validate(),
+            Self::Delete(_) => Ok(()),
         }
     }
 
-    /// Its name without what a get does afterwards: `get`, `send`, `list`.
+    /// Its name without what a get does afterwards: `get`, `send`, `list`, `delete`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Get(_) => "get",
             Self::Send(_) => "send",
             Self::List(_) => "list",
+            Self::Delete(_) => "delete",
         }
     }
 
@@ -60,6 +67,7 @@ impl Operation {
             Self::Get(_) => keys_of::<Get>(),
             Self::Send(_) => keys_of::<Send>(),
             Self::List(_) => keys_of::<List>(),
+            Self::Delete(_) => keys_of::<Delete>(),
         }
     }
 
@@ -71,9 +79,9 @@ impl Operation {
     /// Where its journal is.
     pub(crate) fn journal(&self) -> Option<&Path> {
         match self {
-            Self::Send(send) => send.journal.as_deref(),
             Self::Get(get) => get.journal.as_deref(),
-            Self::List(_) => None,
+            Self::Send(send) => send.journal.as_deref(),
+            Self::List(_) | Self::Delete(_) => None,
         }
     }
 
@@ -81,6 +89,7 @@ impl Operation {
     pub(crate) fn stops_on_error(&self) -> bool {
         match self {
             Self::Send(send) => send.stop_on_error,
+            Self::Delete(delete) => delete.stop_on_error,
             Self::Get(_) | Self::List(_) => false,
         }
     }
@@ -95,6 +104,7 @@ enum Tagged {
     GetAndMove(Get),
     Send(Send),
     List(List),
+    Delete(Delete),
 }
 
 impl From<Tagged> for Operation {
@@ -105,6 +115,7 @@ impl From<Tagged> for Operation {
             Tagged::GetAndMove(get) => (GetAction::GetAndMove, get),
             Tagged::Send(send) => return Self::Send(send),
             Tagged::List(list) => return Self::List(list),
+            Tagged::Delete(delete) => return Self::Delete(delete),
         };
         Self::Get(Get { action, ..get })
     }
@@ -120,6 +131,7 @@ impl From<Operation> for Tagged {
             },
             Operation::Send(send) => Self::Send(send),
             Operation::List(list) => Self::List(list),
+            Operation::Delete(delete) => Self::Delete(delete),
         }
     }
 }

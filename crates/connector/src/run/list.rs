@@ -1,23 +1,23 @@
 //! List: one document per entry, as its listing comes.
 //!
-//! Not recursive, and nothing is opened: what is told is what the listing says.
+//! Nothing is opened: what is told is what the listing says.
 
 use base64ct::{Base64, Encoding};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::diagnose::{Doing, plain};
 use super::places::remote_directory;
-use super::selection::{Offered, Selection};
-use super::session::is_loss;
+use super::selection::{Choice, Found, Seen};
+use super::session::Session;
+use super::walk::Walk;
 use super::{AllWell, Step};
 use crate::connection::Connection;
 use crate::document::{Document, Properties};
 use crate::error::{Error, Result};
 use crate::operation::List;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Status};
 use crate::path::RemotePath;
-use crate::remote::{Attrs, Connect, Entry, FileKind, Listing, Remote};
+use crate::remote::{Attrs, Connect, Entry, FileKind};
 
 /// The JSON of an entry.
 #[derive(Serialize)]
@@ -43,70 +43,47 @@ pub(super) async fn run<C: Connect>(
 ) -> Result<AllWell> {
     let connection = step.session.connection().clone();
     let named = remote_directory(properties, list.remote_directory.as_ref(), &connection)?;
-    step.session.open().await?;
-    let mut retries = step.session.retries();
-    let mut told = 0;
-    loop {
-        let listed = listing(step, list, &named, properties, &mut told).await;
-        match listed {
-            Ok(()) => return Ok(AllWell::Yes),
-            // What was told cannot be taken back, and the next listing may differ.
-            Err(error) if told > 0 || !is_loss(&error) => return Err(error),
-            Err(error) => step.session.recover(error, &mut retries).await?,
-        }
-    }
-}
-
-async fn listing<C: Connect>(
-    step: &mut Step<C>,
-    list: &List,
-    named: &[u8],
-    properties: &Properties,
-    told: &mut u64,
-) -> Result<()> {
-    let stop = step.session.stop().clone();
-    let directory = step.session.resolve(named).await?;
-    let connection = step.session.connection().clone();
-    let mut selection = Selection::of_list(list, connection.memory)?;
-    let mut listing = open(step.session.remote(), &directory).await?;
-    let doing = Doing::Listing(&directory);
-    while let Some(batch) = stop
-        .unless(async { listing.batch().await.map_err(|error| plain(doing, error)) })
-        .await?
-    {
-        for entry in batch {
-            if let Offered::Take(entry) = selection.offer(entry)? {
-                *told += 1;
-                step.emit(outcome(&entry, &directory, properties, &connection))
-                    .await;
+    let directory = resolved(&mut step.session, &named).await?;
+    let mut walk = Walk::new(Choice::of_list(list, connection.memory)?, directory);
+    let mut well = AllWell::Yes;
+    while let Some(batch) = walk.next(&mut step.session).await? {
+        for seen in batch {
+            let outcome = match seen {
+                Seen::Take(found) => told(&found, properties, &connection),
+                Seen::Skip(found, reason) => {
+                    Outcome::skipped(own(&found, properties, &connection), reason)
+                }
+                Seen::Failed(found, error) => {
+                    Outcome::failed(own(&found, properties, &connection), error)
+                }
+            };
+            if outcome.status == Status::Failed {
+                well = AllWell::No;
             }
+            step.emit(outcome).await;
         }
     }
-    for entry in selection.finish() {
-        *told += 1;
-        step.emit(outcome(&entry, &directory, properties, &connection))
-            .await;
-    }
-    Ok(())
+    Ok(well)
 }
 
-/// Opens a directory; a refusal says what is wrong with it.
-pub(super) async fn open<R: Remote>(remote: &R, directory: &RemotePath) -> Result<R::Listing> {
-    match remote.list(directory).await {
-        Ok(listing) => Ok(listing),
-        Err(error) => Err(super::diagnose::explain(remote, Doing::Listing(directory), error).await),
+/// The absolute path of the directory that is meant, with a session to look at it.
+pub(super) async fn resolved<C: Connect>(
+    session: &mut Session<C>,
+    named: &[u8],
+) -> Result<RemotePath> {
+    let mut retries = session.retries();
+    session.open().await?;
+    loop {
+        match session.resolve(named).await {
+            Ok(directory) => return Ok(directory),
+            Err(error) => session.recover(error, &mut retries).await?,
+        }
     }
 }
 
-fn outcome(
-    entry: &Entry,
-    directory: &RemotePath,
-    properties: &Properties,
-    connection: &Connection,
-) -> Outcome {
-    let mut own = tracked(entry, directory, connection);
-    own.merge(properties);
-    let body = match body(entry, directory) {
+fn told(found: &Found, properties: &Properties, connection: &Connection) -> Outcome {
+    let own = own(found, properties, connection);
+    let body = match body(&found.entry, &found.directory) {
         Ok(body) => body,
         Err(error) => return Outcome::failed(own, error),
     };
@@ -118,6 +95,12 @@ fn outcome(
         }),
         ..Outcome::default()
     }
+}
+
+fn own(found: &Found, properties: &Properties, connection: &Connection) -> Properties {
+    let mut own = tracked(found, connection);
+    own.merge(properties);
+    own
 }
 
 fn body(entry: &Entry, directory: &RemotePath) -> Result<Vec<u8>> {
@@ -143,17 +126,17 @@ fn body(entry: &Entry, directory: &RemotePath) -> Result<Vec<u8>> {
 }
 
 /// The tracked properties that a listing tells of a file.
-pub(super) fn tracked(
-    entry: &Entry,
-    directory: &RemotePath,
-    connection: &Connection,
-) -> Properties {
+pub(super) fn tracked(found: &Found, connection: &Connection) -> Properties {
     let mut properties = Properties::default();
     properties.set("host", connection.host.clone());
     properties.set("port", connection.port.to_string());
-    properties.set("filename", entry.name.clone());
-    properties.set("remote-directory", directory.as_bytes().to_vec());
-    track_attrs(&mut properties, &entry.attrs);
+    properties.set("filename", found.entry.name.clone());
+    let directory = found.directory.as_bytes().to_vec();
+    properties.set("remote-directory", directory);
+    if !found.relative.is_empty() {
+        properties.set("relative-path", found.relative_path());
+    }
+    track_attrs(&mut properties, &found.entry.attrs);
     properties
 }
 

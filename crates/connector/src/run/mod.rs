@@ -5,13 +5,15 @@
 //!                  │ Session: one, lost and reopened, closed
 //!                  ├─ get   selection ─▶ fetch ─▶ deliver ─▶ delete or move
 //!                  ├─ send  source ─▶ upload ─▶ claim or move
-//!                  └─ list  selection ─▶ documents
+//!                  ├─ list  selection ─▶ documents
+//!                  └─ delete
 //! ```
 //! Not the options: those are plain data in [`operation`](crate::operation).
 
 mod append;
 mod claim;
 pub(crate) mod compare;
+mod delete;
 mod diagnose;
 mod feed;
 mod flow;
@@ -29,6 +31,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod walk;
 
 use std::fmt;
 use std::future::Future;

@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 
 use super::feed::{Feed, Numbered};
 use super::session::Session;
-use super::{Destination, get, list, send};
+use super::{Destination, delete, get, list, send};
 use crate::document::{Delivery, Document, Properties, Whole};
 use crate::error::{Class, Error, Result};
 use crate::journal::Journal;
-use crate::operation::Operation;
+use crate::operation::{Delete, Operation};
 use crate::outcome::{Outcome, SkipReason, Status};
 use crate::process::Parameters;
 use crate::progress::Observer;
@@ -192,6 +192,7 @@ impl<C: Connect> Step<C> {
             }
             let outcome = match &operation {
                 Operation::Send(send) => Some(self.send(send, document, number).await),
+                Operation::Delete(delete) => Some(self.delete(delete, document).await),
                 _ => self.call_for(&operation, document).await,
             };
             if let Some(outcome) = outcome {
@@ -269,6 +270,28 @@ impl<C: Connect> Step<C> {
         outcome
     }
 
+    async fn delete(&mut self, delete: &Delete, document: Document) -> Outcome {
+        let Document {
+            body,
+            properties,
+            delivery,
+        } = document;
+        let mut outcome = delete::run(self, delete, properties).await;
+        if outcome.status == Status::Ok {
+            match self.results {
+                Results::Final => delivery.into_iter().for_each(Delivery::confirm),
+                Results::PassedOn => {
+                    outcome.document = Some(Document {
+                        body,
+                        properties: outcome.properties.clone(),
+                        delivery,
+                    });
+                }
+            }
+        }
+        outcome
+    }
+
     /// A call for one document, by an operation that would take all at once.
     async fn call_for(&mut self, operation: &Operation, document: Document) -> Option<Outcome> {
         let Document {
@@ -299,7 +322,9 @@ impl<C: Connect> Step<C> {
         let done = match operation {
             Operation::Get(get) => get::run(self, get, properties).await,
             Operation::List(list) => list::run(self, list, properties).await,
-            Operation::Send(_) => unreachable!("documents are sent one by one"),
+            Operation::Send(_) | Operation::Delete(_) => {
+                unreachable!("these take documents one by one")
+            }
         };
         self.onward = None;
         if done? == AllWell::Yes {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::super::diagnose::look;
 use super::super::places::behind_links;
+use super::super::selection::Found;
 use super::deliver::track_place;
 use super::fetch::{is_listed, part_of};
 use super::{Hand, Item, Plan, hex};
@@ -109,11 +110,14 @@ impl<C: Connect> Hand<'_, C> {
         let Some(taken) = journal.claim_unfinished(source).await? else {
             return Ok(());
         };
-        let entry = Entry {
-            name: source.name.clone(),
-            attrs: listed,
-        };
-        let item = self.plan.item_in(entry, source.directory.clone(), relative);
+        let item = self.plan.item(Found {
+            entry: Entry {
+                name: source.name.clone(),
+                attrs: listed,
+            },
+            directory: source.directory.clone(),
+            relative,
+        });
         self.take_claimed(&item, Some(taken)).await;
         Ok(())
     }

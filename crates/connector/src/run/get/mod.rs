@@ -23,23 +23,23 @@ use tokio::sync::mpsc;
 
 use self::after::Delivered;
 use super::compare::sha256;
-use super::diagnose::{Doing, plain};
-use super::list::{open, tracked};
+use super::list::tracked;
 use super::moving::Moved;
 use super::places::{Missing, ensure, move_to_directory, refuse_same, remote_directory};
-use super::selection::{Offered, Selection};
-use super::session::{Session, is_loss};
+use super::selection::{Choice, Found, Seen};
+use super::session::Session;
+use super::walk::Walk;
 use super::{AllWell, Destination, Step};
 use crate::connection::Connection;
 use crate::document::Properties;
-use crate::error::{Class, Error, Result};
+use crate::error::{Error, Result};
 use crate::journal::{Journal, Taken};
 use crate::local::Directory;
 use crate::operation::{Get, GetAction};
 use crate::outcome::{AfterAction, Outcome, SkipReason, Status};
 use crate::path::RemotePath;
 use crate::progress::Observer;
-use crate::remote::{Attrs, Connect, Entry, Listing};
+use crate::remote::{Attrs, Connect, Entry};
 
 /// What a file counts as that changed while it was read. It is not delivered, and it stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,19 +105,34 @@ pub(super) async fn run<C: Connect>(
 ) -> Result<AllWell> {
     let (plan, mut crew) = prepare(step, get, properties, Changed::Failed).await?;
     crew.settle(&plan).await?;
-    let mut retries = crew.first.retries();
-    let mut told = 0;
-    let entries = loop {
-        match list(&plan, &mut crew, &mut told).await {
-            Ok(entries) => break entries,
-            Err(error) => crew.first.recover(error, &mut retries).await?,
+    let choice = Choice::of_get(get, plan.connection.memory)?;
+    let mut walk = Walk::new(choice, plan.directory.clone()).without(plan.target.clone());
+    while let Some(seen) = walk.next(crew.first).await? {
+        // What is sorted comes all at once.
+        if let Some((files, bytes)) = walk.expected() {
+            plan.observer
+                .tell(|progress| progress.expected(files, bytes));
         }
-    };
-    let bytes = entries.iter().filter_map(|entry| entry.attrs.size).sum();
-    let files = entries.len() as u64;
-    plan.observer
-        .tell(|progress| progress.expected(files, bytes));
-    crew.take_all(&plan, &mut entries.into_iter()).await;
+        let (mut chosen, mut left) = (Vec::new(), Vec::new());
+        for seen in seen {
+            match seen {
+                Seen::Take(found) => chosen.push(found),
+                Seen::Skip(found, reason) => {
+                    left.push(Outcome::skipped(plan.tracked(&plan.item(found)), reason));
+                }
+                Seen::Failed(found, error) => {
+                    plan.unwell.store(true, Ordering::Relaxed);
+                    left.push(Outcome::failed(plan.tracked(&plan.item(found)), error));
+                }
+            }
+        }
+        if !chosen.is_empty() {
+            crew.take_all(&plan, &mut chosen.into_iter()).await;
+        }
+        for outcome in left {
+            plan.emit(outcome).await;
+        }
+    }
     Ok(finish(&plan, crew).await)
 }
 
@@ -133,7 +148,7 @@ pub(super) async fn run_chosen<C: Connect>(
     get: &Get,
     properties: &Properties,
     changed: Changed,
-    chosen: &mut (dyn Iterator<Item = Entry> + Send),
+    chosen: &mut (dyn Iterator<Item = Found> + Send),
 ) -> Result<AllWell> {
     let (plan, mut crew) = prepare(step, get, properties, changed).await?;
     crew.settle(&plan).await?;
@@ -218,53 +233,6 @@ async fn places<C: Connect>(
     Ok((directory, Some(target)))
 }
 
-/// What is to be taken; with `sort = none` it is taken as it comes, and nothing is left to return.
-/// `told` counts the outcomes of files left alone that were told before a listing had to begin
-/// again.
-async fn list<C: Connect>(
-    plan: &Plan<'_>,
-    crew: &mut Crew<'_, C>,
-    told: &mut usize,
-) -> Result<Vec<Entry>> {
-    let stop = crew.first.stop().clone();
-    let doing = Doing::Listing(&plan.directory);
-    let mut selection = Selection::of_get(plan.get, plan.connection.memory)?;
-    let mut listing = open(crew.first.remote(), &plan.directory).await?;
-    let (mut skipped, mut streamed) = (0, false);
-    while let Some(batch) = stop
-        .unless(async { listing.batch().await.map_err(|error| plain(doing, error)) })
-        .await
-        .map_err(|error| match streamed && is_loss(&error) {
-            true => no_second_listing(error),
-            false => error,
-        })?
-    {
-        let (mut at_once, mut left) = (Vec::new(), Vec::new());
-        for entry in batch {
-            match selection.offer(entry)? {
-                Offered::Held | Offered::Ignore => {}
-                Offered::Take(entry) => at_once.push(entry),
-                Offered::Skip(entry, reason) => {
-                    skipped += 1;
-                    if skipped > *told {
-                        *told = skipped;
-                        let own = plan.tracked(&plan.item(entry));
-                        left.push(Outcome::skipped(own, reason));
-                    }
-                }
-            }
-        }
-        if !at_once.is_empty() {
-            streamed = true;
-            crew.take_all(plan, &mut at_once.into_iter()).await;
-        }
-        for outcome in left {
-            plan.emit(outcome).await;
-        }
-    }
-    Ok(selection.finish())
-}
-
 async fn finish<C: Connect>(plan: &Plan<'_>, crew: Crew<'_, C>) -> AllWell {
     join_all(crew.others.into_iter().map(Session::close)).await;
     match plan.unwell.load(Ordering::Relaxed) {
@@ -284,7 +252,7 @@ impl<C: Connect> Crew<'_, C> {
     async fn take_all(
         &mut self,
         plan: &Plan<'_>,
-        chosen: &mut (dyn Iterator<Item = Entry> + Send),
+        chosen: &mut (dyn Iterator<Item = Found> + Send),
     ) {
         plan.hands.store(1 + self.others.len(), Ordering::Relaxed);
         let chosen = Mutex::new(chosen);
@@ -294,7 +262,7 @@ impl<C: Connect> Crew<'_, C> {
 }
 
 impl<C: Connect> Hand<'_, C> {
-    async fn work(mut self, chosen: &Mutex<&mut (dyn Iterator<Item = Entry> + Send)>) {
+    async fn work(mut self, chosen: &Mutex<&mut (dyn Iterator<Item = Found> + Send)>) {
         loop {
             // A hand without a session leaves the files to the others; the last one stays, and
             // says of each what is wrong.
@@ -307,10 +275,10 @@ impl<C: Connect> Hand<'_, C> {
                 return;
             }
             let next = chosen.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(entry) = next else {
+            let Some(found) = next else {
                 return;
             };
-            let item = self.plan.item(entry);
+            let item = self.plan.item(found);
             self.take(&item).await;
         }
     }
@@ -407,17 +375,19 @@ async fn let_go(
 }
 
 impl Plan<'_> {
-    fn item(&self, entry: Entry) -> Item {
-        self.item_in(entry, self.directory.clone(), Arc::default())
-    }
-
-    fn item_in(&self, entry: Entry, directory: RemotePath, relative: Arc<[Bytes]>) -> Item {
+    fn item(&self, found: Found) -> Item {
+        let path = found.path();
+        let Found {
+            entry,
+            directory,
+            relative,
+        } = found;
         let below = |top: &RemotePath| {
             let components = relative.iter();
-            components.fold(top.clone(), |path, component: &Bytes| path.join(component))
+            components.fold(top.clone(), |path, component| path.join(component))
         };
         Item {
-            path: directory.join(&entry.name),
+            path,
             target: self.target.as_ref().map(below),
             directory,
             name: entry.name,
@@ -428,22 +398,20 @@ impl Plan<'_> {
     }
 
     fn tracked(&self, item: &Item) -> Properties {
-        let entry = Entry {
-            name: item.name.clone(),
-            attrs: item.listed,
+        let found = Found {
+            entry: Entry {
+                name: item.name.clone(),
+                attrs: item.listed,
+            },
+            directory: item.directory.clone(),
+            relative: Arc::clone(&item.relative),
         };
-        let mut own = tracked(&entry, &item.directory, &self.connection);
+        let mut own = tracked(&found, &self.connection);
         let id = item.document_id(&self.connection.account());
         own.set("delivery-id", id.clone());
         own.set("document-id", id);
         if let Some(target) = &item.target {
             own.set("move-to-directory", target.as_bytes().to_vec());
-        }
-        if !item.relative.is_empty() {
-            let mut relative = item.relative.join(&b'/');
-            relative.push(b'/');
-            relative.extend_from_slice(&item.name);
-            own.set("relative-path", relative);
         }
         own.merge(self.properties);
         own
@@ -498,14 +466,4 @@ pub(super) fn track_move(properties: &mut Properties, moved: &Moved) {
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Some files were taken already; a second listing could take them twice.
-fn no_second_listing(error: Error) -> Error {
-    Error::new(
-        Class::Failure,
-        format!("the listing ended early, after some files were taken: {error}"),
-    )
-    .with_hint("run it again; with sort = \"name\" the listing is complete before the first file")
-    .with_source(error)
 }

@@ -34,9 +34,13 @@ pub enum DotRule {
 
 #[derive(Clone)]
 enum Pattern {
-    Glob(Vec<Token>),
+    Glob(Glob),
     Regex { regex: Regex, dotted: bool },
 }
+
+/// One pattern with `*` and `?`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Glob(Vec<Token>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
@@ -94,21 +98,17 @@ impl Pattern {
                 .with_hint("write what is to be excluded after '!', such as !*.tmp"));
         }
         let Some(expression) = text.strip_prefix(b"regex:") else {
-            return Ok(Self::Glob(tokens(text)));
+            return Ok(Self::Glob(Glob::parse(text)));
         };
         let readable = std::str::from_utf8(expression).map_err(|_| {
             Error::configuration("a regular expression in the file-filter is not UTF-8")
                 .with_hint(r"write such bytes as (?-u:\xFF)")
         })?;
-        let regex = Regex::new(&format!("^(?:{readable})$")).map_err(|error| {
-            // The last line of its report says what is wrong; the others draw it.
-            let report = error.to_string();
-            let what = report.lines().last().unwrap_or_default().trim().to_owned();
+        let regex = whole(readable).map_err(|what| {
             Error::configuration(format!(
                 "the regular expression '{readable}' in the file-filter cannot be read: {what}"
             ))
             .with_hint("leave 'regex:' out for a pattern with * and ?")
-            .with_source(error)
         })?;
         let dotted = readable.trim_start_matches('^').starts_with("\\.");
         Ok(Self::Regex { regex, dotted })
@@ -116,23 +116,42 @@ impl Pattern {
 
     fn is_dotted(&self) -> bool {
         match self {
-            Self::Glob(tokens) => tokens.first() == Some(&Token::Literal(vec![b'.'])),
+            Self::Glob(glob) => glob.0.first() == Some(&Token::Literal(vec![b'.'])),
             Self::Regex { dotted, .. } => *dotted,
         }
     }
 
     fn matches(&self, name: &[u8], units: &[&[u8]]) -> bool {
         match self {
-            Self::Glob(tokens) => glob(tokens, units),
+            Self::Glob(pattern) => glob(&pattern.0, units),
             Self::Regex { regex, .. } => regex.is_match(name),
         }
     }
 }
 
+impl Glob {
+    pub(super) fn parse(text: &[u8]) -> Self {
+        Self(tokens(text))
+    }
+
+    pub(super) fn matches(&self, name: &[u8]) -> bool {
+        glob(&self.0, &units(name))
+    }
+}
+
+/// A regular expression for the whole of a name; the complaint is one line.
+pub(super) fn whole(expression: &str) -> Result<Regex, String> {
+    Regex::new(&format!("^(?:{expression})$")).map_err(|error| {
+        // The last line of its report says what is wrong; the others draw it.
+        let report = error.to_string();
+        report.lines().last().unwrap_or_default().trim().to_owned()
+    })
+}
+
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Glob(tokens) => f.debug_tuple("Glob").field(tokens).finish(),
+            Self::Glob(glob) => glob.fmt(f),
             Self::Regex { regex, .. } => f.debug_tuple("Regex").field(&regex.as_str()).finish(),
         }
     }
