@@ -254,9 +254,13 @@ impl<C: Connect> Crew<'_, C> {
         plan: &Plan<'_>,
         chosen: &mut (dyn Iterator<Item = Found> + Send),
     ) {
-        plan.hands.store(1 + self.others.len(), Ordering::Relaxed);
+        // No more sessions than there are files, where that is known.
+        let most = chosen.size_hint().1.unwrap_or(usize::MAX).max(1);
+        let hands = most.min(1 + self.others.len());
+        plan.hands.store(hands, Ordering::Relaxed);
         let chosen = Mutex::new(chosen);
         let sessions = std::iter::once(&mut *self.first).chain(&mut self.others);
+        let sessions = sessions.take(hands);
         join_all(sessions.map(|session| Hand { plan, session }.work(&chosen))).await;
     }
 }

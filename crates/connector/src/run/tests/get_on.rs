@@ -133,6 +133,14 @@ async fn several_hands_take_each_file_once_and_close_their_sessions() {
 }
 
 #[tokio::test]
+async fn there_are_no_more_hands_than_files() {
+    let server = server_cut_off_at(&[]);
+    let folder = scratch();
+    good(with_jobs(&server, &folder, 8).await);
+    assert_eq!(server.sessions(), (1, 0));
+}
+
+#[tokio::test]
 async fn hands_that_get_no_session_leave_the_files_to_the_others() {
     let server = Server::new(Behaviour::openssh());
     server.files(|files| {

@@ -2,6 +2,7 @@
 //! delivered once, and nothing is deleted that was not delivered.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,6 +26,7 @@ struct Scene {
     server: Server,
     folder: tempfile::TempDir,
     get: Get,
+    jobs: NonZeroUsize,
 }
 
 impl Scene {
@@ -54,6 +56,7 @@ impl Scene {
             server,
             folder,
             get,
+            jobs: NonZeroUsize::MIN,
         }
     }
 
@@ -63,7 +66,8 @@ impl Scene {
 
     fn outcomes(&self, retries: u32) -> super::super::Outcomes {
         let connector = Connector::new(self.server.clone(), connection(retries))
-            .with_destination(Destination::Directory(self.local_path()));
+            .with_destination(Destination::Directory(self.local_path()))
+            .with_jobs(self.jobs);
         let operation = Operation::Get(self.get.clone());
         connector.run(operation, stream::iter([Document::empty()]))
     }
@@ -189,10 +193,11 @@ impl Future for Dropped {
     }
 }
 
-async fn dropped_at_every_point(behaviour: &Behaviour, action: GetAction) {
+async fn dropped_at_every_point(behaviour: &Behaviour, action: GetAction, jobs: usize) {
     for polls in 1.. {
-        let case = format!("{action} dropped at poll {polls}");
-        let scene = Scene::new(behaviour.clone(), action);
+        let case = format!("{action} by {jobs} dropped at poll {polls}");
+        let mut scene = Scene::new(behaviour.clone(), action);
+        scene.jobs = NonZeroUsize::new(jobs).unwrap();
         let outcomes = scene.outcomes(0);
         let ended = Dropped { outcomes, polls }.await;
         scene.expect_nothing_lost(&case);
@@ -206,22 +211,24 @@ async fn dropped_at_every_point(behaviour: &Behaviour, action: GetAction) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_get_and_delete_that_is_dropped_anywhere_delivers_once() {
-    dropped_at_every_point(&Behaviour::openssh(), GetAction::GetAndDelete).await;
+    dropped_at_every_point(&Behaviour::openssh(), GetAction::GetAndDelete, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_get_and_move_that_is_dropped_anywhere_delivers_once() {
-    dropped_at_every_point(&Behaviour::openssh(), GetAction::GetAndMove).await;
-    dropped_at_every_point(
-        &Behaviour::bare(PlainRename::Refuses),
-        GetAction::GetAndMove,
-    )
-    .await;
+    dropped_at_every_point(&Behaviour::openssh(), GetAction::GetAndMove, 1).await;
+    let bare = Behaviour::bare(PlainRename::Refuses);
+    dropped_at_every_point(&bare, GetAction::GetAndMove, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_hands_that_are_dropped_anywhere_deliver_once() {
+    dropped_at_every_point(&Behaviour::openssh(), GetAction::GetAndMove, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_get_that_is_dropped_anywhere_delivers_once() {
-    dropped_at_every_point(&Behaviour::openssh(), GetAction::Get).await;
+    dropped_at_every_point(&Behaviour::openssh(), GetAction::Get, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -388,6 +395,20 @@ async fn a_source_that_was_taken_away_after_delivery_is_settled() {
     assert_eq!(outcomes.len(), FILES.len());
     assert!(outcomes.iter().all(|outcome| outcome.status == Status::Ok));
     scene.expect_done("gone");
+}
+
+#[tokio::test]
+async fn a_file_that_grew_since_it_was_listed_is_left_for_another_run() {
+    let scene = Scene::new(Behaviour::openssh(), GetAction::GetAndDelete);
+    let grown = "the first of them, and more";
+    scene
+        .server
+        .before("open", move |files| files.put(&home("out/a"), grown));
+    let outcomes = scene.run(0).await;
+    assert_eq!(class(failed_only(outcomes)), Class::Integrity);
+    let outcome = good(scene.run(0).await);
+    assert_eq!(outcome.after_action, AfterAction::Deleted);
+    assert_eq!(scene.local()["a"], grown);
 }
 
 #[tokio::test]
