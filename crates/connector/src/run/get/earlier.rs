@@ -64,7 +64,10 @@ impl<C: Connect> Hand<'_, C> {
         };
         let account = self.plan.connection.account();
         let directory = &self.plan.directory;
-        let unfinished = journal.unfinished(&account, directory).await?;
+        let unfinished = match self.plan.get.recursive {
+            true => journal.unfinished_below(&account, directory).await?,
+            false => journal.unfinished(&account, directory).await?,
+        };
         for entry in unfinished {
             self.session.stop().check()?;
             self.settle(entry).await?;

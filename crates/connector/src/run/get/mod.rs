@@ -35,6 +35,7 @@ use crate::document::Properties;
 use crate::error::{Error, Result};
 use crate::journal::{Journal, Taken};
 use crate::local::Directory;
+use crate::names::DoneFile;
 use crate::operation::{Get, GetAction};
 use crate::outcome::{AfterAction, Outcome, SkipReason, Status};
 use crate::path::RemotePath;
@@ -61,6 +62,7 @@ struct Plan<'a> {
     connection: Arc<Connection>,
     local: Option<Directory>,
     journal: Option<&'a Journal>,
+    done_file: Option<DoneFile>,
     directory: RemotePath,
     target: Option<RemotePath>,
     changed: Changed,
@@ -202,6 +204,7 @@ async fn prepare<'a, C: Connect>(
         connection,
         local,
         journal: journal.as_ref(),
+        done_file: get.done_file()?,
         directory,
         target,
         changed,
@@ -394,9 +397,9 @@ impl Plan<'_> {
             path,
             target: self.target.as_ref().map(below),
             directory,
+            done_file: self.done_file.as_ref().map(|done| done.of(&entry.name)),
             name: entry.name,
             listed: entry.attrs,
-            done_file: None,
             relative,
         }
     }

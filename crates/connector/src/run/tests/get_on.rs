@@ -172,6 +172,91 @@ async fn with_jobs(server: &Server, folder: &tempfile::TempDir, jobs: usize) -> 
     outcomes.collect().await
 }
 
+#[tokio::test]
+async fn files_of_directories_below_arrive_and_are_moved_with_their_path() {
+    let server = Server::new(Behaviour::openssh());
+    server.files(|files| {
+        files.put(&home("out/sub/deep/a"), "one");
+        files.put(&home("out/a"), "two");
+    });
+    let folder = scratch();
+    let options = Get {
+        recursive: true,
+        move_to_directory: Some("done".to_owned()),
+        create_directories: true,
+        ..from_out(GetAction::GetAndMove)
+    };
+    let outcomes = get(&server, folder.path(), options).await;
+    let errors: Vec<_> = outcomes.iter().filter_map(|o| o.error.as_ref()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(
+        (read("sub/deep/a"), read("a")),
+        ("one".into(), "two".into())
+    );
+    assert_eq!(
+        server.files(|files| files.file_names()),
+        [home("done/a"), home("done/sub/deep/a")]
+    );
+    let paths = outcomes
+        .iter()
+        .filter_map(|o| o.properties.text("relative-path"));
+    assert_eq!(paths.collect::<Vec<_>>(), ["sub/deep/a"]);
+}
+
+#[tokio::test]
+async fn a_local_link_in_the_place_of_a_directory_below_is_not_followed() {
+    let server = Server::new(Behaviour::openssh());
+    server.files(|files| files.put(&home("out/sub/a"), "one"));
+    let folder = scratch();
+    let elsewhere = scratch();
+    std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("sub")).unwrap();
+    let options = Get {
+        recursive: true,
+        ..from_out(GetAction::Get)
+    };
+    let outcomes = get(&server, folder.path(), options).await;
+    let failed = outcomes.into_iter().filter(|o| o.status == Status::Failed);
+    assert_eq!(class(failed.collect()), Class::LocalIo);
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_done_file_goes_with_its_file_and_after_it() {
+    for action in [GetAction::GetAndDelete, GetAction::GetAndMove] {
+        let server = Server::new(Behaviour::openssh());
+        server.files(|files| {
+            files.put(&home("out/a"), "one");
+            files.put(&home("out/a.done"), "");
+            files.make_directories(home("done").as_bytes());
+        });
+        let folder = scratch();
+        let options = Get {
+            done_file: Some("{name}.done".to_owned()),
+            move_to_directory: (action == GetAction::GetAndMove).then(|| "done".to_owned()),
+            ..from_out(action)
+        };
+        let outcomes = get(&server, folder.path(), options).await;
+        let good = outcomes.iter().filter(|o| o.status == Status::Ok);
+        assert_eq!(good.count(), 1, "{outcomes:?}");
+        assert!(!folder.path().join("a.done").exists());
+        let expected: &[String] = match action {
+            GetAction::GetAndDelete => &[],
+            _ => &[home("done/a"), home("done/a.done")],
+        };
+        assert_eq!(server.files(|files| files.file_names()), expected);
+        let calls = server.calls();
+        let away = |name: &str| {
+            calls.iter().position(|call| {
+                let verb = call.starts_with("remove") || call.starts_with("rename");
+                verb && call.split(' ').nth(1) == Some(&home(name))
+            })
+        };
+        assert!(away("out/a") < away("out/a.done"), "{calls:?}");
+        assert!(away("out/a").is_some());
+    }
+}
+
 async fn received(server: &Server, get: Get) -> (Vec<Outcome>, Result<String, Class>) {
     let (sender, mut receiver) = mpsc::channel::<Document>(1);
     let connector = Connector::new(server.clone(), connection(2))
