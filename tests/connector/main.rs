@@ -1,0 +1,4 @@
+//! The connector over SSH against the embedded server, which plays the servers that there are.
+
+mod rules;
+mod servers;

@@ -1,0 +1,268 @@
+//! Embedded servers that differ in what their renames do, and operations on them over SSH.
+//!
+//! Not the assertions: those are in the tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use sansftp_connector::connection::{Connection, HostKeyPolicy, RetryDelay, Secret, SecretRef};
+use sansftp_connector::document::Document;
+use sansftp_connector::operation::Operation;
+use sansftp_connector::outcome::{Outcome, Status};
+
+use sansftp_connector::sftp::SftpConnect;
+use sansftp_connector::{Connector, Destination};
+use sansftp_proto::sftp::extensions::StatVfs;
+use sansftp_proto::sftp::{Attrs, Extension, Extensions, Status as Refusal, StatusCode};
+use sansftp_server::algorithms::Selection;
+use sansftp_server::default_provider;
+use sansftp_server::host_keys::HostKeys;
+use sansftp_server::service::{Limits, Service};
+use sansftp_server::sftp::{Directory, File, FileSystem, MemFs, OpenFlags, Outcome as Answer};
+use sansftp_server::users::{Sources, User, Users, hash_password};
+
+/// What a server's renames do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renames {
+    /// Plain ones refuse a name that is taken, and posix-rename replaces it.
+    Stock,
+    /// The same without posix-rename.
+    NoPosixRename,
+    /// Plain ones replace; no posix-rename, no hard links.
+    Replace,
+    /// None of them goes from one directory to another.
+    RefuseAcross,
+}
+
+pub(crate) const ALL: [Renames; 4] = [
+    Renames::Stock,
+    Renames::NoPosixRename,
+    Renames::Replace,
+    Renames::RefuseAcross,
+];
+
+/// A server with one user, whose home is `/`.
+pub(crate) struct Server {
+    pub(crate) files: MemFs,
+    port: u16,
+    _service: Service<sansftp_server::users::Judge>,
+}
+
+impl Server {
+    pub(crate) async fn start(renames: Renames) -> Self {
+        let provider = default_provider();
+        let keys = HostKeys::transient(&provider).unwrap();
+        let mut user = User::default();
+        let hash = hash_password(&"edi".to_owned().into(), &*provider.random).unwrap();
+        user.password = Some(hash.parse().unwrap());
+        let mut sources = Sources::default();
+        sources.users.push(("edi".to_owned(), user));
+        let users = Users::load(sources).unwrap();
+        let config = Selection::default().configure(provider, &keys).unwrap();
+        let files = MemFs::default();
+        for directory in ["in", "pub", "tmp"] {
+            files
+                .make_dir(directory.as_bytes(), &Attrs::default())
+                .unwrap();
+        }
+        let served: Arc<dyn FileSystem> = Arc::new(Peculiar {
+            files: files.clone(),
+            renames,
+        });
+        let service = Service::new(
+            config,
+            &Limits::default(),
+            move |peer| users.authenticate(peer),
+            move |_| Arc::clone(&served),
+            |_| {},
+        );
+        let mut bound = service.bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let port = bound.address().port();
+        tokio::spawn(async move { bound.run().await });
+        Self {
+            files,
+            port,
+            _service: service,
+        }
+    }
+
+    pub(crate) fn connector(&self) -> Connector<SftpConnect> {
+        let connection = Connection {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            user: Some("edi".to_owned()),
+            password: Some(SecretRef::Literal(Secret::new("edi"))),
+            host_key_policy: HostKeyPolicy::AcceptAny,
+            retry_delay: RetryDelay {
+                first: Duration::from_millis(10),
+                longest: Duration::from_millis(50),
+            },
+            ..Connection::default()
+        };
+        Connector::new(SftpConnect::prepare(&connection, None).unwrap(), connection)
+    }
+
+    pub(crate) async fn run(&self, operation: Operation, documents: Vec<Document>) -> Vec<Outcome> {
+        let into = tempfile::tempdir().unwrap();
+        let connector = self
+            .connector()
+            .with_destination(Destination::Directory(into.path().to_owned()));
+        let outcomes = connector.run(operation, stream::iter(documents));
+        outcomes.collect().await
+    }
+
+    pub(crate) fn put(&self, path: &str, content: &str) {
+        self.files.put(path.as_bytes(), content.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn content(&self, path: &str) -> Option<String> {
+        let content = self.files.get(path.as_bytes()).ok()?;
+        Some(String::from_utf8(content).unwrap())
+    }
+
+    /// Every file of these directories with its content, ours included.
+    pub(crate) fn all(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for directory in ["in", "pub", "tmp"] {
+            let mut open = self.files.open_dir(directory.as_bytes()).unwrap();
+            loop {
+                let batch = open.read(1 << 20).unwrap();
+                if batch.is_empty() {
+                    break;
+                }
+                for entry in batch {
+                    let name = String::from_utf8(entry.filename.to_vec()).unwrap();
+                    if name != "." && name != ".." {
+                        let path = format!("{directory}/{name}");
+                        let content = self.content(&path).unwrap();
+                        found.push((path, content));
+                    }
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&self, wanted: &[(&str, &str)]) {
+        let mut wanted: Vec<_> = wanted
+            .iter()
+            .map(|(path, content)| ((*path).to_owned(), (*content).to_owned()))
+            .collect();
+        wanted.sort();
+        assert_eq!(self.all(), wanted);
+    }
+}
+
+/// The one outcome, which must be good.
+#[track_caller]
+pub(crate) fn good(mut outcomes: Vec<Outcome>) -> Outcome {
+    assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+    let outcome = outcomes.remove(0);
+    assert_eq!(outcome.status, Status::Ok, "{:?}", outcome.error);
+    assert!(outcome.warnings.is_empty(), "{:?}", outcome.warnings);
+    outcome
+}
+
+/// The one failure.
+#[track_caller]
+pub(crate) fn bad(mut outcomes: Vec<Outcome>) -> sansftp_connector::Error {
+    assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+    let outcome = outcomes.remove(0);
+    assert_eq!(outcome.status, Status::Failed, "{outcome:?}");
+    outcome.error.expect("a failed outcome has an error")
+}
+
+/// Files in memory behind renames of one kind.
+#[derive(Debug)]
+struct Peculiar {
+    files: MemFs,
+    renames: Renames,
+}
+
+impl Peculiar {
+    fn crosses(&self, from: &[u8], to: &[u8]) -> bool {
+        let parent = |path: &[u8]| {
+            let end = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+            path[..end].to_vec()
+        };
+        self.renames == Renames::RefuseAcross && parent(from) != parent(to)
+    }
+
+    fn within(&self, from: &[u8], to: &[u8]) -> Answer<()> {
+        match self.crosses(from, to) {
+            true => Err(Refusal::new(StatusCode::FAILURE)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl FileSystem for Peculiar {
+    fn extensions(&self) -> Extensions {
+        let all = self.files.extensions();
+        match self.renames {
+            Renames::Stock | Renames::RefuseAcross => all,
+            Renames::NoPosixRename => all.without(Extension::PosixRename),
+            Renames::Replace => all
+                .without(Extension::PosixRename)
+                .without(Extension::Hardlink),
+        }
+    }
+
+    fn open(&self, path: &[u8], flags: OpenFlags, attrs: &Attrs) -> Answer<Arc<dyn File>> {
+        self.files.open(path, flags, attrs)
+    }
+
+    fn open_dir(&self, path: &[u8]) -> Answer<Box<dyn Directory>> {
+        self.files.open_dir(path)
+    }
+
+    fn stat(&self, path: &[u8]) -> Answer<Attrs> {
+        self.files.stat(path)
+    }
+
+    fn lstat(&self, path: &[u8]) -> Answer<Attrs> {
+        self.files.lstat(path)
+    }
+
+    fn real_path(&self, path: &[u8]) -> Answer<Bytes> {
+        self.files.real_path(path)
+    }
+
+    fn set_stat(&self, path: &[u8], attrs: &Attrs) -> Answer<()> {
+        self.files.set_stat(path, attrs)
+    }
+
+    fn remove(&self, path: &[u8]) -> Answer<()> {
+        self.files.remove(path)
+    }
+
+    fn make_dir(&self, path: &[u8], attrs: &Attrs) -> Answer<()> {
+        self.files.make_dir(path, attrs)
+    }
+
+    fn rename(&self, from: &[u8], to: &[u8]) -> Answer<()> {
+        self.within(from, to)?;
+        match self.renames {
+            Renames::Replace => self.files.posix_rename(from, to),
+            _ => self.files.rename(from, to),
+        }
+    }
+
+    fn posix_rename(&self, from: &[u8], to: &[u8]) -> Answer<()> {
+        self.within(from, to)?;
+        self.files.posix_rename(from, to)
+    }
+
+    fn hard_link(&self, existing: &[u8], link: &[u8]) -> Answer<()> {
+        self.within(existing, link)?;
+        self.files.hard_link(existing, link)
+    }
+
+    fn stat_vfs(&self, path: &[u8]) -> Answer<StatVfs> {
+        self.files.stat_vfs(path)
+    }
+}
