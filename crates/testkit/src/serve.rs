@@ -231,6 +231,15 @@ impl Serve {
     }
 }
 
+/// The program of the same build as the test that runs, for what is not a server.
+///
+/// # Panics
+/// If it cannot be built.
+#[must_use]
+pub fn program() -> PathBuf {
+    built_program().unwrap_or_else(|error| panic!("no sansftp for this test: {error}"))
+}
+
 /// The program of the same build as the test that runs: named by [`PROGRAM`], or made by the cargo that runs the test.
 /// Cargo makes a package's programs for that package's own tests alone.
 fn built_program() -> io::Result<PathBuf> {
