@@ -440,6 +440,7 @@ impl<'a> Configured<'a> {
         over(&mut connection.retry_delay, &session.retry_delay);
         over(&mut connection.memory, &session.memory);
         over_option(&mut connection.rekey_limit, &session.rekey_limit);
+        over_option(&mut connection.transcript, &session.transcript);
     }
 
     /// The files of secrets; other paths are the connector's to expand.
@@ -449,6 +450,9 @@ impl<'a> Configured<'a> {
                 self.environment.expand(path);
             }
         };
+        if let Some(path) = &mut connection.transcript {
+            self.environment.expand(path);
+        }
         secret(&mut connection.password);
         secret(&mut connection.passphrase);
         if let Some(PrivateKey::Text(SecretRef::File(path))) = &mut connection.private_key {

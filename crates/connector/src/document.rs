@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +13,7 @@ use base64ct::{Base64, Encoding};
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
+use tempfile::TempPath;
 use tokio::sync::oneshot;
 
 use crate::error::{Class, Error, Result};
@@ -40,21 +42,33 @@ pub enum Body {
     Bytes(Bytes),
     /// Chunks on their way. Complete only when the stream ended without an error.
     Stream(BodyStream),
+    /// A local file that is removed once nobody has a use for it any more. Can be read again.
+    Temporary(Temporary),
+}
+
+/// A local file that is removed with its last clone.
+#[derive(Clone, Debug)]
+pub struct Temporary(Arc<TempPath>);
+
+impl Temporary {
+    /// A new file, in the system's folder for such, that only this account may read.
+    pub(crate) fn make() -> Result<(File, Self)> {
+        let made = tempfile::NamedTempFile::new();
+        let made = made.map_err(|error| Error::local_io("a temporary file", error))?;
+        let (file, path) = made.into_parts();
+        Ok((file, Self(Arc::new(path))))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
 }
 
 /// Chunks of a body in order.
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 impl Body {
-    /// The same body for another reader, where it can be read twice; absent otherwise.
-    pub(crate) fn again(&self) -> Self {
-        match self {
-            Self::File(path) => Self::File(path.clone()),
-            Self::Bytes(bytes) => Self::Bytes(bytes.clone()),
-            Self::Absent | Self::Stream(_) => Self::Absent,
-        }
-    }
-
     /// Takes what is still on its way, which nobody has a use for: whoever sends it wants to be rid
     /// of it.
     ///
@@ -78,6 +92,7 @@ impl fmt::Debug for Body {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
             Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
             Self::Stream(_) => f.write_str("Stream(..)"),
+            Self::Temporary(file) => f.debug_tuple("Temporary").field(file).finish(),
         }
     }
 }

@@ -93,6 +93,7 @@ mod names;
 pub mod operation;
 pub mod outcome;
 mod path;
+pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod remote;
@@ -100,6 +101,7 @@ mod retry;
 mod run;
 mod secret;
 pub mod sftp;
+pub mod transcript;
 mod units;
 
 pub use error::{Class, Error, Result};

@@ -83,4 +83,8 @@ pub(crate) struct SessionArgs {
     /// Bytes between key exchanges, such as 1GiB.
     #[arg(long, value_name = "SIZE")]
     pub(crate) rekey_limit: Option<ByteSize>,
+    /// Write everything that is asked of the server into this file, one JSON object a line, without
+    /// contents and secrets. A file that is there is written on at its end.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) transcript: Option<PathBuf>,
 }

@@ -95,6 +95,24 @@ impl Operation {
     }
 }
 
+impl From<Get> for Operation {
+    fn from(get: Get) -> Self {
+        Self::Get(get)
+    }
+}
+
+impl From<Send> for Operation {
+    fn from(send: Send) -> Self {
+        Self::Send(send)
+    }
+}
+
+impl From<List> for Operation {
+    fn from(list: List) -> Self {
+        Self::List(list)
+    }
+}
+
 /// The form that a configuration has: `action` names the operation and, of Get, what follows it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]

@@ -18,6 +18,7 @@ mod diagnose;
 mod feed;
 mod flow;
 mod get;
+mod kept;
 mod leftovers;
 mod list;
 mod moving;
@@ -42,20 +43,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use futures_util::future::join;
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use self::session::Session;
 use self::step::{AllWell, Step};
-pub(crate) use self::step::{Directories, Results};
+pub(crate) use self::step::{Directories, Rehearsal, Results};
 pub use self::stop::Cancel;
 use self::stop::Stop;
 use crate::connection::Connection;
-use crate::document::Document;
+use crate::document::{Delivery, Document};
+use crate::error::Error;
 use crate::operation::Operation;
 use crate::outcome::Outcome;
+use crate::plan::{Plan, Planned};
 use crate::process::Parameters;
 use crate::progress::Observer;
 use crate::remote::Connect;
+use crate::transcript::{Transcribed, Transcript};
 
 /// Runs operations with one account on one server.
 pub struct Connector<C> {
@@ -68,6 +74,9 @@ pub struct Connector<C> {
     parameters: Parameters,
     directories: Directories,
     results: Results,
+    rehearsal: Rehearsal,
+    /// Where the sessions are written down, instead of where the connection says.
+    transcript: Option<Transcript>,
 }
 
 /// Where the files of Get go.
@@ -97,6 +106,8 @@ impl<C: Connect> Connector<C> {
             parameters: Parameters::default(),
             directories: Directories::default(),
             results: Results::default(),
+            rehearsal: Rehearsal::default(),
+            transcript: None,
         }
     }
 
@@ -155,6 +166,46 @@ impl<C: Connect> Connector<C> {
         self.cancel.clone()
     }
 
+    /// The same, writing down its sessions here instead of where the connection says.
+    #[must_use]
+    pub fn with_transcript(mut self, transcript: Transcript) -> Self {
+        self.transcript = Some(transcript);
+        self
+    }
+
+    /// The same, planned: [`run`](Self::run) then tells `plan` what it would ask of the server, and
+    /// changes nothing, neither there nor here. Files that are got go nowhere, no journal is
+    /// consulted, and nothing is written where the connection's `transcript` says.
+    pub fn planned(self, plan: &Plan) -> Connector<Planned<C>> {
+        let account = self.connection.account();
+        Connector {
+            connect: Arc::new(plan.around(self.connect, account)),
+            connection: self.connection,
+            destination: self.destination,
+            observer: self.observer,
+            cancel: self.cancel,
+            jobs: self.jobs,
+            parameters: self.parameters,
+            directories: self.directories,
+            results: self.results,
+            rehearsal: Rehearsal::Yes,
+            transcript: Some(plan.transcript()),
+        }
+    }
+
+    /// What makes the sessions, written down if anyone wants that.
+    fn transcribed(&self) -> Transcribed<C> {
+        let connect = Arc::clone(&self.connect);
+        let (given, path) = (self.transcript.clone(), self.connection.transcript.clone());
+        let wanted = given.is_some() || path.is_some();
+        let open = move || match (&given, &path) {
+            (Some(given), _) => Ok(given.clone()),
+            (None, Some(path)) => Transcript::to_file(path),
+            (None, None) => Err(Error::configuration("no transcript is wanted")),
+        };
+        Transcribed::new(connect, wanted.then_some(open))
+    }
+
     /// Runs an operation over documents. No documents, no connection. Nothing happens until the
     /// outcomes are read; dropping them drops the session.
     ///
@@ -183,13 +234,25 @@ impl<C: Connect> Connector<C> {
         let (sender, receiver) = mpsc::channel(1);
         let stop = Stop::new(&self.cancel, &self.connection);
         let session = Session::new(
-            Arc::clone(&self.connect),
+            Arc::new(self.transcribed()),
             Arc::clone(&self.connection),
             stop,
         );
+        let (destination, discarded) = match (&self.destination, self.rehearsal) {
+            (Destination::Directory(_), Rehearsal::Yes) => {
+                let (sender, receiver) = mpsc::channel(1);
+                (Destination::Documents(sender), Some(receiver))
+            }
+            (destination, _) => (destination.clone(), None),
+        };
+        let discarded = async {
+            if let Some(receiver) = discarded {
+                discard(receiver).await;
+            }
+        };
         let step = Step {
             session,
-            destination: self.destination.clone(),
+            destination,
             observer: self.observer.clone(),
             outcomes: sender,
             jobs: self.jobs,
@@ -197,10 +260,13 @@ impl<C: Connect> Connector<C> {
             parameters: self.parameters.clone(),
             directories: self.directories,
             results: self.results,
+            rehearsal: self.rehearsal,
             onward: None,
         };
         Outcomes {
-            work: Some(Box::pin(step.run(operation, documents))),
+            work: Some(Box::pin(async move {
+                join(step.run(operation, documents), discarded).await;
+            })),
             receiver,
         }
     }
@@ -246,4 +312,18 @@ impl fmt::Debug for Outcomes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outcomes").finish_non_exhaustive()
     }
+}
+
+/// Takes documents, reads them, and lets nothing become of them.
+async fn discard(receiver: mpsc::Receiver<Document>) {
+    let documents = stream::unfold(receiver, |mut receiver| async {
+        Some((receiver.recv().await?, receiver))
+    });
+    let take = |document: Document| async {
+        if document.body.read_to_its_end().await.is_ok() {
+            document.delivery.into_iter().for_each(Delivery::confirm);
+        }
+    };
+    // As many as there are jobs.
+    documents.for_each_concurrent(None, take).await;
 }

@@ -11,15 +11,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc;
 
 use super::compare::sha256;
 use super::get::hex;
-use crate::document::{Body, BodyStream};
+use super::step::Rehearsal;
+use crate::document::{Body, BodyStream, Temporary};
 use crate::error::{Class, Error, Result};
 use crate::path::printable;
+use crate::plan::zeros;
 
 /// Read at once: large enough that system calls do not count, small enough to be reused by the
 /// allocator.
@@ -31,6 +33,17 @@ const QUEUE: usize = 4;
 pub(super) struct Source {
     body: Kind,
     size: Option<u64>,
+    content: Content,
+    /// Held as long as it may be read.
+    temporary: Option<Temporary>,
+}
+
+/// What is read of a body that can be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Real,
+    /// Zeros, as many as it has bytes.
+    Zeros,
 }
 
 enum Kind {
@@ -63,6 +76,7 @@ pub(super) enum Reading {
 
 impl Source {
     pub(super) async fn of(body: Body) -> Result<Self> {
+        let mut temporary = None;
         let (body, size) = match body {
             Body::Absent => {
                 return Err(Error::configuration("the document has no body to send")
@@ -76,14 +90,37 @@ impl Source {
                 let size = bytes.len() as u64;
                 (Kind::Bytes(bytes), Some(size))
             }
+            Body::Temporary(file) => {
+                let path = file.path().to_owned();
+                temporary = Some(file);
+                let version = version_of(path.clone()).await?;
+                (Kind::File { path, version }, Some(version.size))
+            }
             Body::Stream(stream) => (Kind::Stream(Mutex::new(Some(stream))), None),
         };
-        Ok(Self { body, size })
+        let content = Content::Real;
+        Ok(Self {
+            body,
+            size,
+            content,
+            temporary,
+        })
+    }
+
+    /// The same, of which nothing but its size counts.
+    pub(super) fn rehearsed(self, rehearsal: Rehearsal) -> Self {
+        match rehearsal {
+            Rehearsal::No => self,
+            Rehearsal::Yes => Self {
+                content: Content::Zeros,
+                ..self
+            },
+        }
     }
 
     /// The base name of the local file, where the body is one.
     pub(super) fn name(&self) -> Option<Bytes> {
-        let Kind::File { path, .. } = &self.body else {
+        let (Kind::File { path, .. }, None) = (&self.body, &self.temporary) else {
             return None;
         };
         let name = path.file_name()?.as_bytes();
@@ -93,7 +130,9 @@ impl Source {
     /// Where the body comes from, as far as that has a name.
     pub(super) fn origin(&self) -> Option<Bytes> {
         match &self.body {
-            Kind::File { path, .. } => Some(Bytes::copy_from_slice(path.as_os_str().as_bytes())),
+            Kind::File { path, .. } if self.temporary.is_none() => {
+                Some(Bytes::copy_from_slice(path.as_os_str().as_bytes()))
+            }
             _ => None,
         }
     }
@@ -105,7 +144,7 @@ impl Source {
 
     /// When the local file was last modified, in seconds since 1970.
     pub(super) fn modified(&self) -> Option<i64> {
-        let Kind::File { version, .. } = &self.body else {
+        let (Kind::File { version, .. }, None) = (&self.body, &self.temporary) else {
             return None;
         };
         let modified = jiff::Timestamp::try_from(version.modified?).ok()?;
@@ -158,6 +197,14 @@ impl Source {
 
     /// Begins to read it from its first byte.
     pub(super) fn read(&mut self) -> Result<Reading> {
+        if let (Content::Zeros, Some(size)) = (self.content, self.size) {
+            let zeros = stream::unfold(0, move |at| async move {
+                let chunk = zeros(at, size)?;
+                let next = at + chunk.len() as u64;
+                Some((Ok(chunk), next))
+            });
+            return Ok(Reading::Stream(Mutex::new(Box::pin(zeros))));
+        }
         match &mut self.body {
             Kind::File { path, .. } => Ok(Reading::File {
                 blocks: read_file(path.clone()),

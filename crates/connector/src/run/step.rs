@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use super::feed::{Feed, Numbered};
+use super::kept::Kept;
 use super::session::Session;
 use super::{Destination, delete, get, list, send};
 use crate::document::{Delivery, Document, Properties, Whole};
@@ -35,6 +36,7 @@ pub(super) struct Step<C: Connect> {
     pub(super) parameters: Parameters,
     pub(super) directories: Directories,
     pub(super) results: Results,
+    pub(super) rehearsal: Rehearsal,
     /// What the documents that come out of the call in hand are parts of.
     pub(super) onward: Option<Whole>,
 }
@@ -57,6 +59,15 @@ pub(crate) enum Results {
     Final,
     /// Another step takes them, and what went into them is delivered when it is through with them.
     PassedOn,
+}
+
+/// Whether what the operation does is only planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Rehearsal {
+    #[default]
+    No,
+    /// Then nothing changes on this machine either.
+    Yes,
 }
 
 /// Whether everything in a call went well.
@@ -155,6 +166,7 @@ impl<C: Connect> Step<C> {
             parameters: self.parameters.clone(),
             directories: self.directories,
             results: self.results,
+            rehearsal: self.rehearsal,
             onward: None,
         }
     }
@@ -244,10 +256,10 @@ impl<C: Connect> Step<C> {
         } = document;
         let (body, kept) = match self.results {
             Results::Final => (body, None),
-            Results::PassedOn => {
-                let kept = body.again();
-                (body, Some(kept))
-            }
+            Results::PassedOn => match Kept::of(body, self.rehearsal) {
+                Ok((body, kept)) => (body, Some(kept)),
+                Err(error) => return Outcome::failed(properties, error),
+            },
         };
         let document = Document {
             body,
@@ -258,9 +270,9 @@ impl<C: Connect> Step<C> {
         if outcome.status == Status::Ok {
             match kept {
                 None => delivery.into_iter().for_each(Delivery::confirm),
-                Some(body) => {
+                Some(kept) => {
                     outcome.document = Some(Document {
-                        body,
+                        body: kept.body(),
                         properties: outcome.properties.clone(),
                         delivery,
                     });
@@ -355,6 +367,9 @@ impl<C: Connect> Step<C> {
 
     /// Opens the journal that the operation names, once.
     async fn open_journal(&mut self, operation: &Operation) -> Result<()> {
+        if self.rehearsal == Rehearsal::Yes {
+            return Ok(());
+        }
         let (Some(path), None) = (operation.journal(), &self.journal) else {
             return Ok(());
         };

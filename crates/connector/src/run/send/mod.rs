@@ -102,7 +102,10 @@ pub(super) async fn run<C: Connect>(
         ..Outcome::default()
     };
     let sent = match Source::of(body).await {
-        Ok(source) => send_one(step, send, source, seq, &mut outcome).await,
+        Ok(source) => {
+            let source = source.rehearsed(step.rehearsal);
+            send_one(step, send, source, seq, &mut outcome).await
+        }
         Err(error) => Err(error),
     };
     match sent {
