@@ -436,6 +436,7 @@ impl<'a> Configured<'a> {
             &session.operation_timeout,
         );
         over(&mut connection.keepalive, &session.keepalive);
+        over(&mut connection.max_sessions, &session.max_sessions);
         over(&mut connection.retries, &session.retries);
         over(&mut connection.retry_delay, &session.retry_delay);
         over(&mut connection.memory, &session.memory);

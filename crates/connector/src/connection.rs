@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -70,11 +71,13 @@ pub struct Connection {
     /// Between probes of a silent connection, given up after three; 0s: never.
     #[serde(with = "crate::units::duration")]
     pub keepalive: Duration,
+    /// Sessions with this account at once, of all steps of a program together; more wait in a queue.
+    pub max_sessions: NonZeroUsize,
     /// How often something is tried again after it failed in a way that this can help.
     pub retries: u32,
     /// The wait before the first retry and the longest: `1s to 60s`.
     pub retry_delay: RetryDelay,
-    /// Bytes in flight, and the longest listing that is held for sorting.
+    /// Bytes in flight of all sessions of a program, and the longest listing that is held for sorting.
     pub memory: ByteSize,
     /// Bytes between key exchanges; the cipher's own bound when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +107,7 @@ impl Default for Connection {
             durable_timeout: Duration::from_secs(600),
             operation_timeout: None,
             keepalive: Duration::from_secs(30),
+            max_sessions: DEFAULT_SESSIONS,
             retries: 3,
             retry_delay: RetryDelay::default(),
             memory: ByteSize(64 << 20),
@@ -160,6 +164,9 @@ impl Connection {
         Ok(())
     }
 }
+
+/// What servers usually allow: OpenSSH's MaxSessions and MaxStartups are 10.
+const DEFAULT_SESSIONS: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not zero");
 
 /// Below this not even one batch of file data fits beside the requests for the next.
 const MINIMAL_MEMORY: u64 = 1 << 20;

@@ -29,6 +29,7 @@ request-timeout = "45s"
 durable-timeout = "11m"
 operation-timeout = "2h"
 keepalive = "20s"
+max-sessions = 3
 retries = 5
 retry-delay = "2s to 10s"
 memory = "32MiB"

@@ -2,6 +2,7 @@
 //!
 //! Not the connection: that is made in the plan, of these and of what is configured.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -71,6 +72,9 @@ pub(crate) struct SessionArgs {
     /// Between probes of a silent connection, such as 30s; 0s: never.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) keepalive: Option<Duration>,
+    /// Sessions with this account at once, 8 when unset; more wait in a queue.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_sessions: Option<NonZeroUsize>,
     /// How often something is tried again where this can help.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) retries: Option<u32>,

@@ -12,8 +12,9 @@ use sansftp_proto::role::Client as ClientRole;
 use sansftp_proto::session::Trust;
 use sansftp_tokio::{Answerer, Client, ConnectError, Credentials, Deadlines, Stage, Target};
 
-use super::credentials;
-use super::remote::SftpRemote;
+use super::credentials::{self, Read};
+use super::remote::{Held, SftpRemote};
+use super::sessions::{Door, Sessions};
 use super::trust::{Judge, show_key};
 use crate::connection::{Category, Connection};
 use crate::error::{Class, Error, Result};
@@ -30,6 +31,8 @@ pub struct SftpConnect {
     credentials: Credentials,
     algorithms: Names,
     are_given: bool,
+    sessions: Sessions,
+    door: Door,
 }
 
 impl SftpConnect {
@@ -39,15 +42,45 @@ impl SftpConnect {
     /// # Errors
     /// `configuration`: one line that names what cannot be used, and the remedy.
     pub fn prepare(connection: &Connection, answerer: Option<Arc<dyn Answerer>>) -> Result<Self> {
+        Self::prepare_with(connection, answerer, &Sessions::new())
+    }
+
+    /// The same for a program of several steps, whose sessions share places, memory and what is known
+    /// of credentials. Blocks.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn prepare_with(
+        connection: &Connection,
+        answerer: Option<Arc<dyn Answerer>>,
+        sessions: &Sessions,
+    ) -> Result<Self> {
         let are_given = credentials::are_given(connection) || answerer.is_some();
         let provider = default_provider();
-        let credentials = credentials::read(connection, &provider, answerer)?;
-        Self::with(connection, provider, credentials, are_given)
+        let Read { credentials, mark } =
+            credentials::read(connection, &provider, answerer, sessions)?;
+        let door = sessions.door(connection, credentials.user(), mark);
+        Self::with(
+            connection,
+            provider,
+            credentials,
+            are_given,
+            (sessions.clone(), door),
+        )
     }
 
     /// For who only wants to see the server's key.
     pub(super) fn prepare_to_look(connection: &Connection) -> Result<Self> {
-        Self::with(connection, default_provider(), Credentials::new(""), false)
+        let sessions = Sessions::new();
+        let door = sessions.door(connection, "", sessions.mark(&[]));
+        let credentials = Credentials::new("");
+        Self::with(
+            connection,
+            default_provider(),
+            credentials,
+            false,
+            (sessions, door),
+        )
     }
 
     fn with(
@@ -55,6 +88,7 @@ impl SftpConnect {
         provider: CryptoProvider,
         credentials: Credentials,
         are_given: bool,
+        (sessions, door): (Sessions, Door),
     ) -> Result<Self> {
         connection.validate()?;
         let algorithms = algorithms(connection, &provider)?;
@@ -65,6 +99,8 @@ impl SftpConnect {
             credentials,
             algorithms,
             are_given,
+            sessions,
+            door,
         };
         // What cannot be used is said now, and not at the first session.
         this.judge()?;
@@ -190,7 +226,22 @@ impl Connect for SftpConnect {
     type Remote = SftpRemote;
 
     async fn connect(&self) -> Result<SftpRemote> {
-        let client = self.client().await?;
+        let place = self.door.enter().await?;
+        let knock = self.door.knock().await?;
+        let client = match self.client().await {
+            Ok(client) => client,
+            Err(error) => {
+                if error.class() == Class::Authentication {
+                    knock.refused(&error);
+                }
+                return Err(error);
+            }
+        };
+        let held = Held {
+            sessions: self.sessions.clone(),
+            _inside: knock.admitted(),
+            _place: place,
+        };
         let sftp = client.sftp().await.map_err(|error| self.explain(error))?;
         let home = sftp.real_path(b".").await.map_err(|error| {
             Error::new(
@@ -201,7 +252,7 @@ impl Connect for SftpConnect {
         })?;
         let memory = usize::try_from(self.connection.memory.0).unwrap_or(usize::MAX);
         let details = self.details(&client, &sftp, &home);
-        Ok(SftpRemote::new(client, sftp, details, memory))
+        Ok(SftpRemote::new(client, sftp, details, memory, held))
     }
 }
 

@@ -7,27 +7,42 @@ use sansftp_keys::{KeyError, read_private_key};
 use sansftp_proto::crypto::{CryptoProvider, Secret, SigningKey};
 use sansftp_tokio::{Answerer, Credentials};
 
+use super::sessions::{Mark, Sessions};
 use crate::connection::{Connection, PrivateKey, SecretRef};
 use crate::error::{Error, Result};
+
+/// What to authenticate with, and what tells it from other credentials.
+pub(super) struct Read {
+    pub(super) credentials: Credentials,
+    pub(super) mark: Mark,
+}
 
 /// Reads password and key. Blocks: files, programs, key derivation.
 pub(super) fn read(
     connection: &Connection,
     provider: &CryptoProvider,
     answerer: Option<Arc<dyn Answerer>>,
-) -> Result<Credentials> {
+    sessions: &Sessions,
+) -> Result<Read> {
+    let mut marked = vec![Secret::new(Vec::new()); 2];
     let mut credentials = Credentials::new(user(connection)?);
     if let Some(key) = &connection.private_key {
         let passphrase = connection.passphrase.as_ref().map(secret).transpose()?;
-        credentials = credentials.key(signing_key(key, passphrase.as_ref(), provider)?);
+        let key = signing_key(key, passphrase.as_ref(), provider)?;
+        marked[0] = Secret::from(&key.public_key().as_bytes()[..]);
+        credentials = credentials.key(key);
     }
     if let Some(password) = &connection.password {
-        credentials = credentials.password(secret(password)?);
+        let password = secret(password)?;
+        marked[1] = password.clone();
+        credentials = credentials.password(password);
     }
     if let Some(answerer) = answerer {
         credentials = credentials.answerer(answerer);
     }
-    Ok(credentials)
+    let marked: Vec<&[u8]> = marked.iter().map(Secret::expose).collect();
+    let mark = sessions.mark(&marked);
+    Ok(Read { credentials, mark })
 }
 
 /// Whether there is anything to authenticate with.

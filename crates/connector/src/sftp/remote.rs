@@ -6,6 +6,7 @@ use sansftp_tokio::sftp::{self, Extension, OpenFlags, ReadDir, ReadFile, Sftp, T
 
 use super::connect::{CLOSE, Details};
 use super::convert;
+use super::sessions::{Inside, Place, Sessions, Share};
 use crate::remote::{
     Attrs, Capabilities, Entry, Listing, Reader, Remote, RemoteError, RemotePath, Room, SetAttrs,
     WriteMode, Writer,
@@ -18,16 +19,27 @@ pub struct SftpRemote {
     sftp: Sftp,
     capabilities: Capabilities,
     details: Details,
-    /// Bytes in flight for one file.
+    /// Bytes in flight for all files.
     memory: usize,
+    held: Held,
 }
 
-/// What a single file may have in flight of a connection's memory, so that a small budget is still
-/// shared; the most that pays at all.
-const IN_FLIGHT: usize = 16 * 1024 * 1024;
+/// What a session holds of what its program's sessions share.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) sessions: Sessions,
+    pub(super) _inside: Inside,
+    pub(super) _place: Place,
+}
 
 impl SftpRemote {
-    pub(super) fn new(client: Client, sftp: Sftp, details: Details, memory: usize) -> Self {
+    pub(super) fn new(
+        client: Client,
+        sftp: Sftp,
+        details: Details,
+        memory: usize,
+        held: Held,
+    ) -> Self {
         let has = |extension| sftp.extensions().contains(extension);
         let capabilities = Capabilities {
             posix_rename: has(Extension::PosixRename),
@@ -44,7 +56,8 @@ impl SftpRemote {
             sftp,
             capabilities,
             details,
-            memory: memory.min(IN_FLIGHT),
+            memory,
+            held,
         }
     }
 
@@ -64,13 +77,15 @@ impl Remote for SftpRemote {
     }
 
     async fn open_read(&self, path: &RemotePath) -> Result<SftpReader, RemoteError> {
-        let mut file = self
+        let file = self
             .sftp
             .open_read(path.as_bytes())
             .await
             .map_err(convert::error)?;
-        file.set_in_flight(self.memory);
-        Ok(SftpReader(file))
+        Ok(SftpReader {
+            file,
+            share: self.held.sessions.share(self.memory),
+        })
     }
 
     async fn open_write(
@@ -83,13 +98,15 @@ impl Remote for SftpRemote {
             WriteMode::CreateOrTruncate => OpenFlags::TRUNCATE,
             WriteMode::Existing => OpenFlags::WRITE,
         };
-        let mut file = self
+        let file = self
             .sftp
             .open_write(path.as_bytes(), flags)
             .await
             .map_err(convert::error)?;
-        file.set_in_flight(self.memory);
-        Ok(SftpWriter(file))
+        Ok(SftpWriter {
+            file,
+            share: self.held.sessions.share(self.memory),
+        })
     }
 
     async fn list(&self, directory: &RemotePath) -> Result<SftpListing, RemoteError> {
@@ -213,61 +230,71 @@ impl Remote for SftpRemote {
         self.sftp.close();
         // The driver bounds it too; this is for a driver that is itself in trouble.
         let _ = tokio::time::timeout(CLOSE * 2, self.client.close()).await;
+        // Whoever waits for the place finds the session gone at the server, too.
+        drop(self.held);
     }
 }
 
 /// A file open for reading.
 #[derive(Debug)]
-pub struct SftpReader(ReadFile);
+pub struct SftpReader {
+    file: ReadFile,
+    share: Share,
+}
 
 impl Reader for SftpReader {
     async fn stat(&mut self) -> Result<Attrs, RemoteError> {
-        let attrs = self.0.stat().await.map_err(convert::error)?;
+        let attrs = self.file.stat().await.map_err(convert::error)?;
         Ok(convert::attrs(&attrs))
     }
 
     fn start(&mut self, offset: u64, expected: Option<u64>) {
-        self.0
+        self.file
             .start(offset, expected.map(|it| offset.saturating_add(it)));
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, RemoteError> {
-        self.0.chunk().await.map_err(convert::error)
+        self.file.set_in_flight(self.share.bytes());
+        self.file.chunk().await.map_err(convert::error)
     }
 
     async fn close(self) -> Result<(), RemoteError> {
-        self.0.close().await.map_err(convert::error)
+        self.file.close().await.map_err(convert::error)
     }
 }
 
 /// A file open for writing.
 #[derive(Debug)]
-pub struct SftpWriter(WriteFile);
+pub struct SftpWriter {
+    file: WriteFile,
+    share: Share,
+}
 
 impl Writer for SftpWriter {
     async fn stat(&mut self) -> Result<Attrs, RemoteError> {
-        let attrs = self.0.stat().await.map_err(convert::error)?;
+        let attrs = self.file.stat().await.map_err(convert::error)?;
         Ok(convert::attrs(&attrs))
     }
 
     async fn write(&mut self, offset: u64, data: Bytes) -> Result<(), RemoteError> {
-        self.0.write(offset, data).await.map_err(convert::error)
+        self.file.set_in_flight(self.share.bytes());
+        self.file.write(offset, data).await.map_err(convert::error)
     }
 
     async fn flush(&mut self) -> Result<(), RemoteError> {
-        self.0.flush().await.map_err(convert::error)
+        self.file.flush().await.map_err(convert::error)
     }
 
     fn acknowledged(&self) -> u64 {
-        self.0.acknowledged()
+        self.file.acknowledged()
     }
 
     async fn fsync(&mut self) -> Result<(), RemoteError> {
-        self.0.fsync().await.map_err(convert::error)
+        self.file.fsync().await.map_err(convert::error)
     }
 
     async fn close(self) -> Result<(), RemoteError> {
-        self.0.close().await.map_err(convert::error)
+        self.file.close().await.map_err(convert::error)
     }
 }
 

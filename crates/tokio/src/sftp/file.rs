@@ -46,10 +46,16 @@ impl ReadFile {
         self.size_hint = size_hint;
     }
 
-    /// Bytes that are asked for, or have come and were not taken, at most; 8 MiB unless told. To be
-    /// told before the first chunk.
-    pub const fn set_in_flight(&mut self, bytes: usize) {
+    /// Bytes that are asked for, or have come and were not taken, at most; 8 MiB unless told. May change
+    /// at any time.
+    pub fn set_in_flight(&mut self, bytes: usize) {
+        if self.in_flight == bytes {
+            return;
+        }
         self.in_flight = bytes;
+        if let Some(job) = &self.job {
+            job.look(|it| it.set_in_flight(bytes));
+        }
     }
 
     /// The next bytes in order, never empty, as they came off the wire; `None` at the end. Taking
@@ -148,10 +154,16 @@ impl WriteFile {
         }
     }
 
-    /// Bytes that were sent and are not acknowledged, at most; 8 MiB unless told. To be told before
-    /// the first write.
-    pub const fn set_in_flight(&mut self, bytes: usize) {
+    /// Bytes that were sent and are not acknowledged, at most; 8 MiB unless told. May change
+    /// at any time.
+    pub fn set_in_flight(&mut self, bytes: usize) {
+        if self.in_flight == bytes {
+            return;
+        }
         self.in_flight = bytes;
+        if let Some(job) = &self.job {
+            job.look(|it| it.set_in_flight(bytes));
+        }
     }
 
     /// Writes `data`, of any size, at `offset`; usually where the write before ended. Returns as soon

@@ -217,6 +217,11 @@ impl Reading {
         }
     }
 
+    /// How much may be in flight at most, from now on.
+    pub(super) fn set_in_flight(&mut self, bytes: usize) {
+        self.plan.set_max_in_flight(bytes);
+    }
+
     /// Whether the driver must be woken because there is room again.
     pub(super) fn take_held_up(&mut self) -> bool {
         let room = self.held_up && self.taken;
@@ -293,6 +298,11 @@ impl Writing {
             next: plan.offset,
             awaited: Awaited::Room,
         }
+    }
+
+    /// How much may be in flight at most, from now on.
+    pub(super) const fn set_in_flight(&mut self, bytes: usize) {
+        self.plan.set_max_in_flight(bytes);
     }
 
     /// Where the next byte that is given goes.

@@ -136,6 +136,12 @@ impl Download {
         }
     }
 
+    /// Changes how much may be in flight at most. What is on its way already still comes.
+    pub fn set_max_in_flight(&mut self, bytes: usize) {
+        self.plan.max_in_flight_bytes = bytes;
+        self.window = self.window.min(bytes);
+    }
+
     /// What to ask now; `None` while enough is under way, or nothing more is to be asked.
     #[expect(
         clippy::should_implement_trait,

@@ -90,6 +90,11 @@ impl Upload {
         }
     }
 
+    /// Changes how much may be in flight at most. What was sent already stays under way.
+    pub const fn set_max_in_flight(&mut self, bytes: usize) {
+        self.plan.max_in_flight_bytes = bytes;
+    }
+
     /// Whether more data is wanted: less than one request's waits, and nothing has failed.
     pub fn wants_data(&self) -> bool {
         let full = self.waiting.len() >= self.plan.write_len as usize;
