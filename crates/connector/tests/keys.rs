@@ -52,6 +52,7 @@ checksum = true
 local-if-exists = "rename"
 resume = false
 journal = "journal.sqlite"
+journal-keep = "2160h"
 symlinks = "follow"
 "#;
 
@@ -67,6 +68,7 @@ in-place = true
 allow-truncate = true
 resume = false
 journal = "journal.sqlite"
+journal-keep = "2160h"
 stop-on-error = true
 create-directories = true
 name-template = "{base}-{date}.{extension}"

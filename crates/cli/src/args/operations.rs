@@ -80,6 +80,9 @@ pub(crate) struct GetFlags {
     /// program; it is made where it is missing.
     #[arg(long, value_name = "FILE", help_heading = "Delivery")]
     pub(crate) journal: Option<PathBuf>,
+    /// Let the journal forget what is done and was not met again for so long, such as 90d.
+    #[arg(long, value_name = "TIME", help_heading = "Delivery", value_parser = parse_duration)]
+    pub(crate) journal_keep: Option<Duration>,
     /// What becomes of a file at the server once it is delivered.
     #[arg(long, value_name = "ACTION", help_heading = "After delivery",
         value_parser = words::<GetAction>(GetAction::WORDS))]
@@ -148,6 +151,9 @@ pub(crate) struct SendFlags {
     /// forgotten.
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
+    /// Let the journal forget what was sent and was not met again for so long, such as 90d.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) journal_keep: Option<Duration>,
     /// Leave the files after a failed one alone.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) stop_on_error: Option<bool>,

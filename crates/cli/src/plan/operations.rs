@@ -46,6 +46,7 @@ pub(super) fn get(
         checksum,
         resume,
         journal,
+        journal_keep,
         action: _,
         move_to_directory,
         force_move,
@@ -75,6 +76,7 @@ pub(super) fn get(
     over(&mut get.checksum, checksum);
     over(&mut get.resume, resume);
     over_option(&mut get.journal, journal);
+    over_option(&mut get.journal_keep, journal_keep);
     place_named(
         &mut get.move_to_directory,
         &mut properties,
@@ -114,6 +116,7 @@ pub(super) fn send(
         allow_truncate,
         resume,
         journal,
+        journal_keep,
         stop_on_error,
         create_directories,
         name_template,
@@ -146,6 +149,7 @@ pub(super) fn send(
     over(&mut send.allow_truncate, allow_truncate);
     over(&mut send.resume, resume);
     over_option(&mut send.journal, journal);
+    over_option(&mut send.journal_keep, journal_keep);
     over(&mut send.stop_on_error, stop_on_error);
     over(&mut send.create_directories, create_directories);
     over_option(&mut send.name_template, name_template);

@@ -154,6 +154,12 @@ pub struct Get {
     /// The journal, a file on this machine: each file is delivered once, across restarts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<PathBuf>,
+    /// How long the journal keeps what is done and was not met again; for ever when unset.
+    #[serde(
+        with = "crate::units::optional_duration",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub journal_keep: Option<Duration>,
     /// Where `get-and-move` moves to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub move_to_directory: Option<String>,
@@ -193,6 +199,7 @@ impl Default for Get {
             done_file: None,
             resume: true,
             journal: None,
+            journal_keep: None,
             move_to_directory: None,
             force_move: false,
             move_collision: None,
@@ -225,6 +232,9 @@ impl Get {
     pub(super) fn validate(&self, properties: &Properties) -> Result<()> {
         if let Some(filter) = setting(self.file_filter.as_ref()) {
             NameFilter::parse(filter)?;
+        }
+        if self.journal_keep.is_some() && self.journal.is_none() {
+            return Err(super::keep_without_journal());
         }
         depth(self.recursive, self.max_depth)?;
         self.done_file()?;

@@ -10,6 +10,7 @@ mod list;
 mod send;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,15 @@ impl Operation {
         match self {
             Self::Get(get) => get.journal.as_deref(),
             Self::Send(send) => send.journal.as_deref(),
+            Self::List(_) | Self::Delete(_) => None,
+        }
+    }
+
+    /// How long its journal keeps what is done.
+    pub(crate) fn journal_keep(&self) -> Option<Duration> {
+        match self {
+            Self::Get(get) => get.journal_keep,
+            Self::Send(send) => send.journal_keep,
             Self::List(_) | Self::Delete(_) => None,
         }
     }
@@ -202,6 +212,13 @@ pub(crate) fn setting(value: Option<&String>) -> Option<&[u8]> {
     crate::document::set(value?.as_bytes())
 }
 
+fn keep_without_journal() -> crate::Error {
+    crate::Error::configuration(
+        "journal-keep says how long a journal keeps things, and there is none",
+    )
+    .with_hint("set journal too, or leave journal-keep out")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,5 +272,16 @@ mod tests {
         let operation = Operation::Get(get);
         let written = toml::to_string(&operation).unwrap();
         assert_eq!(read(&written), Ok(operation));
+    }
+
+    #[test]
+    fn a_journal_is_kept_only_where_there_is_one() {
+        for text in ["action = 'get'", "action = 'send'"] {
+            let alone = read(&format!("{text}\njournal-keep = '90d'")).unwrap();
+            assert!(alone.validate(&Properties::default()).is_err());
+            let both = read(&format!("{text}\njournal-keep = '90d'\njournal = 'j'")).unwrap();
+            both.validate(&Properties::default()).unwrap();
+            assert_eq!(both.journal_keep(), Some(Duration::from_secs(90 * 86_400)));
+        }
     }
 }

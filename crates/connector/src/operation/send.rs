@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -132,6 +133,12 @@ pub struct Send {
     /// The journal, a file on this machine: a document that is in it as sent is not sent again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<PathBuf>,
+    /// How long the journal keeps what is done and was not met again; for ever when unset.
+    #[serde(
+        with = "crate::units::optional_duration",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub journal_keep: Option<Duration>,
     /// Whether the documents after a failed one are left alone.
     pub stop_on_error: bool,
     /// Whether missing directories are made.
@@ -176,6 +183,7 @@ impl Default for Send {
             allow_truncate: false,
             resume: true,
             journal: None,
+            journal_keep: None,
             stop_on_error: false,
             create_directories: false,
             name_template: None,
@@ -198,6 +206,9 @@ impl Send {
 
     /// Reports what cannot be carried out.
     pub(super) fn validate(&self, properties: &Properties) -> Result<()> {
+        if self.journal_keep.is_some() && self.journal.is_none() {
+            return Err(super::keep_without_journal());
+        }
         let staged = setting(self.staging_directory.as_ref()).is_some()
             || setting(self.temporary_name.as_ref()).is_some();
         if staged && self.in_place {

@@ -375,9 +375,13 @@ impl<C: Connect> Step<C> {
         };
         let path = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || Journal::open(&path)).await;
-        self.journal = Some(opened.map_err(|error| {
+        let journal = opened.map_err(|error| {
             Error::new(Class::LocalIo, format!("opening the journal: {error}"))
-        })??);
+        })??;
+        if let Some(keep) = operation.journal_keep() {
+            journal.prune(keep).await?;
+        }
+        self.journal = Some(journal);
         Ok(())
     }
 
