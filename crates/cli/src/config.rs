@@ -10,7 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sansftp_connector::connection::{Connection, PrivateKey, SecretRef};
-use sansftp_connector::operation::{Delete, Get, GetAction, List, Operation, Send};
+use sansftp_connector::operation::{
+    Delete, Get, GetAction, List, Listen, Operation, Polling, Send,
+};
 use sansftp_connector::{Error, Result};
 use serde::Deserialize;
 use toml::Spanned;
@@ -237,7 +239,7 @@ fn connection(source: &Source<'_>, mut entry: Entry<'_>) -> Result<Connection> {
 
 fn operation(source: &Source<'_>, mut entry: Entry<'_>) -> Result<Operation> {
     entry.title = format!("operations.{}", entry.title);
-    let actions = [GetAction::WORDS, &["send", "list", "delete"]].concat();
+    let actions = [GetAction::WORDS, &["send", "list", "listen", "delete"]].concat();
     let hint = format!("the actions are {}", actions.join(", "));
     let Some(action) = entry.table.remove("action") else {
         let message = format!("[{}] has no action", entry.title);
@@ -252,6 +254,7 @@ fn operation(source: &Source<'_>, mut entry: Entry<'_>) -> Result<Operation> {
         "send" => entry.read::<Send>(source).map(Operation::Send),
         "list" => entry.read::<List>(source).map(Operation::List),
         "delete" => entry.read::<Delete>(source).map(Operation::Delete),
+        "listen" => listen(source, entry).map(|listen| Operation::Listen(Box::new(listen))),
         get => match get.parse() {
             Ok(action) => {
                 let get = entry.read::<Get>(source)?;
@@ -263,6 +266,31 @@ fn operation(source: &Source<'_>, mut entry: Entry<'_>) -> Result<Operation> {
             }
         },
     }
+}
+
+/// The keys of Listen and those of the Get that it feeds, in one table.
+fn listen<'i>(source: &Source<'_>, mut entry: Entry<'i>) -> Result<Listen> {
+    let own = keys_of::<Polling>();
+    let known = Listen::keys();
+    if let Some(unknown) = entry
+        .table
+        .keys()
+        .find(|key| !known.contains(&key.get_ref().as_ref()))
+    {
+        return Err(source.unknown(unknown.span(), unknown.get_ref(), &entry.title, known));
+    }
+    let mut polling = DeTable::new();
+    for key in own {
+        if let Some((key, value)) = entry.table.remove_entry(*key) {
+            polling.insert(key, value);
+        }
+    }
+    let polling = Entry {
+        place: entry.place.clone(),
+        title: entry.title.clone(),
+        table: polling,
+    };
+    Ok(Listen::new(polling.read(source)?, entry.read(source)?))
 }
 
 impl<'i> Entry<'i> {

@@ -12,16 +12,17 @@ mod tests;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding};
 use sansftp_connector::connection::{Connection, PrivateKey, SecretRef};
 use sansftp_connector::document::{Document, Properties};
-use sansftp_connector::operation::{List, Operation};
+use sansftp_connector::operation::{List, Listen, Operation};
 use sansftp_connector::{Error, Result};
 
 use crate::args::{
-    DeleteArgs, GetArgs, ListArgs, ReachArgs, SendArgs, SessionArgs, TestArgs, TrustArgs,
+    DeleteArgs, GetArgs, ListArgs, ListenArgs, ReachArgs, SendArgs, SessionArgs, TestArgs,
+    TrustArgs,
 };
 use crate::config::{Config, Located};
 use crate::target::Target;
@@ -80,7 +81,7 @@ impl Environment {
     }
 
     /// That of a demonstration, which knows nothing outside of this folder.
-    pub(crate) fn within(folder: &std::path::Path) -> Self {
+    pub(crate) fn within(folder: &Path) -> Self {
         Self {
             here: folder.join("sansftp.toml"),
             state_home: Some(folder.join("state")),
@@ -95,6 +96,15 @@ impl Environment {
                 .with_hint("give --host-key FILE, or set $HOME")
         })?;
         Ok(state.join("sansftp").join("host-keys"))
+    }
+
+    /// Where listeners keep what they know.
+    fn listeners(&self) -> Result<PathBuf> {
+        let state = self.state_home.as_ref().ok_or_else(|| {
+            Error::configuration("neither $XDG_STATE_HOME nor $HOME says where the journal is kept")
+                .with_hint("give --journal FILE, or set $HOME")
+        })?;
+        Ok(state.join("sansftp").join("listen"))
     }
 
     /// A path of a configuration, `~` being the home.
@@ -149,19 +159,97 @@ pub(crate) fn get(args: &GetArgs, environment: &Environment) -> Result<Step> {
         &args.flags,
         directory,
     )?;
-    if !args.into.is_dir() {
-        let into = args.into.display();
-        return Err(
-            Error::configuration(format!("--into {into} is no directory that is there"))
-                .with_hint(format!("make it with mkdir -p '{into}'")),
-        );
-    }
+    is_there(&args.into)?;
     Ok(Step {
         connection,
         operation,
         documents: vec![document(properties)],
         into: Some(args.into.clone()),
     })
+}
+
+/// A directory to watch.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Where.
+    pub(crate) connection: Connection,
+    /// What for, and what is done then.
+    pub(crate) listen: Listen,
+    /// What the files' outcomes carry.
+    pub(crate) properties: Properties,
+    /// Where the files go.
+    pub(crate) into: PathBuf,
+    /// Who chose the journal.
+    pub(crate) kept: Kept,
+}
+
+/// Who chose where something is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// A flag or the configuration: its directory is there.
+    Named,
+    /// Nobody: its directory may have to be made.
+    ByDefault,
+}
+
+/// Resolves `sansftp listen`.
+pub(crate) fn listen(args: &ListenArgs, environment: &Environment) -> Result<Watch> {
+    let config = Configured::of(&args.reach, environment)?;
+    let (connection, directory) =
+        config.session(&args.target.target, &args.reach, &args.session)?;
+    once(&directory, args.flags.remote_directory.as_ref())?;
+    let (mut listen, properties) = operations::listen(
+        &config,
+        args.target.operation.as_deref(),
+        &args.listening,
+        &args.flags,
+        directory,
+    )?;
+    let kept = match &mut listen.get.journal {
+        Some(journal) => {
+            environment.expand(journal);
+            Kept::Named
+        }
+        unset => {
+            let name = journal_name(&connection.account());
+            *unset = Some(environment.listeners()?.join(name));
+            Kept::ByDefault
+        }
+    };
+    is_there(&args.into)?;
+    Ok(Watch {
+        connection,
+        listen,
+        properties,
+        into: args.into.clone(),
+        kept,
+    })
+}
+
+/// The file name of a journal that nobody named: one for each account, so that those who listen to
+/// the same directory share it.
+fn journal_name(account: &str) -> String {
+    let mut name = String::new();
+    for byte in account.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'@' | b':' => {
+                name.push(char::from(byte));
+            }
+            _ => name.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    name + ".journal"
+}
+
+fn is_there(into: &Path) -> Result<()> {
+    if into.is_dir() {
+        return Ok(());
+    }
+    let into = into.display();
+    Err(
+        Error::configuration(format!("--into {into} is no directory that is there"))
+            .with_hint(format!("make it with mkdir -p '{into}'")),
+    )
 }
 
 /// Resolves `sansftp send`.

@@ -430,7 +430,7 @@ impl Properties {
 }
 
 /// Properties whose values are numbers.
-const NUMBERS: &[&str] = &["size", "port", "bytes-per-second"];
+const NUMBERS: &[&str] = &["size", "previous-size", "port", "bytes-per-second"];
 
 #[cfg(test)]
 mod tests {

@@ -87,6 +87,7 @@ pub mod error;
 mod filter;
 pub mod journal;
 mod keys;
+pub mod listen;
 pub mod local;
 pub mod mem;
 mod names;

@@ -31,8 +31,13 @@ impl Retries {
         self.left = self.left.checked_sub(1)?;
         let wait = self.next.min(self.longest);
         self.next = wait.saturating_mul(2).min(self.longest);
-        Some(jittered(wait, random()))
+        Some(scattered(wait))
     }
+}
+
+/// A wait between half of this one and all of it.
+pub(crate) fn scattered(wait: Duration) -> Duration {
+    jittered(wait, random())
 }
 
 fn jittered(wait: Duration, random: u32) -> Duration {

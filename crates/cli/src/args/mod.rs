@@ -24,7 +24,7 @@ pub(crate) use journal::{
     JournalArgs, JournalCommand, JournalFile, JournalForgetArgs, JournalListArgs, JournalRetryArgs,
     JournalShowArgs,
 };
-pub(crate) use operations::{DeleteFlags, GetFlags, ListFlags, SendFlags};
+pub(crate) use operations::{DeleteFlags, GetFlags, ListFlags, ListenFlags, SendFlags};
 pub(crate) use serve::{DemoArgs, ServeArgs, StdioArgs};
 
 /// Gets files from SFTP servers and sends files to them, losing none and overwriting none by
@@ -61,6 +61,9 @@ pub(crate) enum Command {
     /// Delete files at the server by name.
     #[command(after_help = DELETE_EXAMPLES)]
     Delete(Box<DeleteArgs>),
+    /// Watch a directory of the server, and fetch what is new in it, until it is stopped.
+    #[command(after_help = LISTEN_EXAMPLES)]
+    Listen(Box<ListenArgs>),
     /// Connect, authenticate and list, and say what was agreed on.
     #[command(after_help = TEST_EXAMPLES)]
     Test(Box<TestArgs>),
@@ -153,6 +156,27 @@ pub(crate) struct DeleteArgs {
     pub(crate) names: Vec<OsString>,
     #[command(flatten)]
     pub(crate) flags: DeleteFlags,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `sansftp listen`.
+#[derive(Debug, Args)]
+#[command(mut_arg("action", |action| action.long("then").value_name("ACTION")))]
+pub(crate) struct ListenArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// The local directory that files are delivered into. It must be there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
+    #[command(flatten)]
+    pub(crate) listening: ListenFlags,
+    #[command(flatten)]
+    pub(crate) flags: GetFlags,
     #[command(flatten)]
     pub(crate) reach: ReachArgs,
     #[command(flatten)]
@@ -297,6 +321,19 @@ Examples:
 
 A directory is deleted only with --directories, and only if it is empty. Of a symbolic link the link
 is deleted, not what it leads to. Once deleted, nothing can be brought back.";
+
+const LISTEN_EXAMPLES: &str = "\
+Examples:
+  sansftp listen sftp://edi@partner.example/~/outbox --into inbox --then get-and-delete
+  sansftp listen partner:outbox --into inbox --interval 10s --file-filter '*.csv' --json
+  sansftp listen partner --operation watch --into inbox
+
+A file is taken once its size and time have not changed for --stable-for, one interval unless given.
+What came while nobody listened is found at the start, and what was taken is not taken again: that is
+kept in the journal, which the first line names. A server that cannot be reached is tried again after
+a pause that grows to ten intervals, at most 15 minutes. A refused login or another host key ends it,
+with exit code 5 or 4. It ends at SIGINT or SIGTERM, with exit code 130 or 143, when the file in hand
+is finished.";
 
 const TEST_EXAMPLES: &str = "\
 Examples:

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Args;
 use sansftp_connector::operation::{
-    After, AfterFailure, GetAction, IfExists, LocalIfExists, MoveCollision, Permissions, Sort,
-    Symlinks, TargetSymlinks, Verify,
+    After, AfterFailure, Change, GetAction, IfExists, LocalIfExists, MoveCollision, Permissions,
+    Sort, Symlinks, TargetSymlinks, Verify,
 };
 use sansftp_connector::{Expression, parse_duration};
 
@@ -111,6 +111,23 @@ pub(crate) struct GetFlags {
     #[arg(long, value_name = "WHAT", help_heading = "After delivery",
         value_parser = words::<AfterFailure>(AfterFailure::WORDS))]
     pub(crate) after_failure: Option<AfterFailure>,
+}
+
+/// The keys of Listen beside those of Get.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Listening")]
+pub(crate) struct ListenFlags {
+    /// The pause between two looks at the directory; 30s unless configured.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) interval: Option<Duration>,
+    /// Which changes are told, with commas between them. Files that were added or modified are
+    /// fetched when that is told.
+    #[arg(long, value_name = "EVENTS", value_delimiter = ',', value_parser = words::<Change>(Change::WORDS))]
+    pub(crate) events: Vec<Change>,
+    /// How long the file in hand may take after SIGINT or SIGTERM before it is given back; 10s unless
+    /// configured. A second signal gives it back at once.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) stop_time: Option<Duration>,
 }
 
 /// The keys of Send.

@@ -3,8 +3,12 @@
 //! Nothing is printed here. Names from the other end are escaped: what a terminal would obey, it
 //! does not get.
 
+use std::os::unix::ffi::OsStrExt;
+
 use indicatif::{BinaryBytes, HumanCount};
+use sansftp_connector::connection::show_duration;
 use sansftp_connector::document::{Body, Properties};
+use sansftp_connector::listen::ListenEvent;
 use sansftp_connector::outcome::{AfterAction, Outcome, SkipReason, Status};
 use sansftp_connector::printable;
 use sansftp_connector::sftp::{Details, ServerKey};
@@ -31,13 +35,65 @@ pub(super) fn row(rows: Rows, outcome: &Outcome, verbose: bool) -> Option<String
             told.then(|| format!("{:>10}  {name}  skipped: {}", "-", reason.name()))
         }
         Status::Ok => match rows {
-            Rows::Get => Some(transferred(outcome, &got(outcome))),
+            Rows::Get | Rows::Listen => Some(transferred(outcome, &got(outcome))),
             Rows::Send => Some(transferred(outcome, &sent(outcome))),
             Rows::List => entry(outcome),
             Rows::Delete => Some(transferred(outcome, deleted(outcome))),
             Rows::None => None,
         },
     }
+}
+
+/// The line for an event of a listener; outcomes have lines of their own.
+pub(super) fn listened(event: &ListenEvent, verbose: bool) -> Option<String> {
+    let name = |file: &Properties| {
+        let name = file.get("relative-path").or_else(|| file.get("filename"));
+        name.map(|name| printable(name).into_owned())
+            .unwrap_or_default()
+    };
+    let size = |file: &Properties, key| {
+        let size = file.text(key).and_then(|size| size.parse().ok());
+        size.map_or_else(|| "-".to_owned(), |size| BinaryBytes(size).to_string())
+    };
+    Some(match event {
+        ListenEvent::Listening(begun) => {
+            let directory = match begun.properties.get("remote-directory").map(|it| &it[..]) {
+                None | Some(b".") => "the home directory".into(),
+                Some(directory) => printable(directory),
+            };
+            format!(
+                "listening to {directory} at {}, every {}; what is known is kept in {}",
+                printable(begun.properties.get("host").map_or(b"", |host| &host[..])),
+                show_duration(begun.interval),
+                printable(begun.journal.as_os_str().as_bytes()),
+            )
+        }
+        ListenEvent::Added(file) => format!("{:>10}  {}  added", size(file, "size"), name(file)),
+        ListenEvent::Modified(file) => format!(
+            "{:>10}  {}  modified, was {}",
+            size(file, "size"),
+            name(file),
+            size(file, "previous-size")
+        ),
+        ListenEvent::Deleted(file) => format!("{:>10}  {}  deleted", "-", name(file)),
+        ListenEvent::Away(away) if away.attempt == 1 || verbose => {
+            format!("trying again in {:.1} s", away.next.as_secs_f64())
+        }
+        ListenEvent::Back(back) => {
+            format!("listening again, after {:.1} s", back.away.as_secs_f64())
+        }
+        ListenEvent::Polled(polled) if verbose => format!(
+            "{} listed in {:.2} s: {} added, {} modified, {} deleted, {} waiting; {} known",
+            HumanCount(polled.listed),
+            polled.took.as_secs_f64(),
+            HumanCount(polled.added),
+            HumanCount(polled.modified),
+            HumanCount(polled.deleted),
+            HumanCount(polled.waiting),
+            HumanCount(polled.known),
+        ),
+        _ => return None,
+    })
 }
 
 fn transferred(outcome: &Outcome, how: &str) -> String {
@@ -268,7 +324,7 @@ pub(super) fn recorded(key: &ServerKey, recorded: Recorded) -> String {
 /// What became of everything, in one line.
 pub(super) fn summary(rows: Rows, tally: &Tally, seconds: f64) -> Option<String> {
     let done = match rows {
-        Rows::Get => "fetched",
+        Rows::Get | Rows::Listen => "fetched",
         Rows::Send => "sent",
         Rows::Delete => "deleted",
         Rows::List if tally.skipped.is_empty() => return None,

@@ -4,6 +4,7 @@
 //! connector's own serialisation.
 
 use sansftp_connector::document::Body;
+use sansftp_connector::listen::ListenEvent;
 use sansftp_connector::outcome::Outcome;
 use sansftp_connector::sftp::{Details, KeyState, ServerKey};
 use serde::Serialize;
@@ -31,6 +32,11 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         outcome,
         document,
     })
+}
+
+/// What a listener tells.
+pub(super) fn listened(event: &ListenEvent) -> String {
+    text(event)
 }
 
 #[derive(Serialize)]

@@ -14,6 +14,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
+use sansftp_connector::listen::ListenEvent;
 use sansftp_connector::outcome::{Outcome, Status};
 use sansftp_connector::progress::Observer;
 use sansftp_connector::sftp::{Details, ServerKey};
@@ -83,6 +84,8 @@ enum Reader {
 pub(crate) enum Rows {
     /// Files fetched.
     Get,
+    /// Files fetched as they come.
+    Listen,
     /// Files sent.
     Send,
     /// Entries of a directory.
@@ -98,6 +101,7 @@ impl Rows {
     pub(crate) fn of(command: &Command) -> Self {
         match command {
             Command::Get(_) => Self::Get,
+            Command::Listen(_) => Self::Listen,
             Command::Send(_) => Self::Send,
             Command::List(_) => Self::List,
             Command::Delete(_) => Self::Delete,
@@ -152,7 +156,7 @@ impl Output {
 
     /// Who is told of the progress of transfers.
     pub(crate) fn observer(&self, rows: Rows) -> Observer {
-        let transfers = matches!(rows, Rows::Get | Rows::Send);
+        let transfers = matches!(rows, Rows::Get | Rows::Listen | Rows::Send);
         let person = self.form == Form::Human && self.detail > Detail::Quiet;
         if transfers && person && io::stderr().is_terminal() {
             return Observer::new(Arc::new(self.bars.watch()));
@@ -187,6 +191,39 @@ impl Output {
         }
         if self.tracked == Tracked::Shown && rows != Rows::List && outcome.status == Status::Ok {
             self.line(&human::tracked(&outcome.properties));
+        }
+    }
+
+    /// What a listener tells.
+    pub(crate) fn listened(&mut self, rows: Rows, event: ListenEvent) {
+        let event = match event {
+            ListenEvent::Outcome(outcome) => return self.outcome(rows, &outcome),
+            event => event,
+        };
+        if self.form == Form::Json {
+            let rare = !matches!(event, ListenEvent::Polled(_));
+            if rare || self.detail == Detail::Verbose {
+                self.line(&json::listened(&event));
+            }
+            return;
+        }
+        if let ListenEvent::Away(away) = &event {
+            // Who tries again and again says so once, and on request each time.
+            if away.attempt == 1 || self.detail == Detail::Verbose {
+                self.complain("error", None, &away.error);
+            }
+        }
+        if self.detail > Detail::Quiet
+            && let Some(row) = human::listened(&event, self.detail == Detail::Verbose)
+        {
+            self.line(&row);
+        }
+    }
+
+    /// A listener cannot go on; why is told as the failure of the command.
+    pub(crate) fn stopped(&mut self, error: Option<&Error>) {
+        if self.form == Form::Json {
+            self.line(&json::listened(&ListenEvent::Stopped(error.cloned())));
         }
     }
 
@@ -304,7 +341,7 @@ impl Output {
                 self.tally.ok += 1;
             }
         }
-        let moved = matches!(rows, Rows::Get | Rows::Send);
+        let moved = matches!(rows, Rows::Get | Rows::Listen | Rows::Send);
         if moved && (outcome.delivered || outcome.status == Status::Ok) {
             let size = outcome.properties.text("size");
             let size = size.and_then(|size| size.parse().ok()).unwrap_or(0);

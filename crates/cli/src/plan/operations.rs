@@ -6,11 +6,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use sansftp_connector::document::Properties;
-use sansftp_connector::operation::{After, Delete, Get, GetAction, List, Operation, Send};
+use sansftp_connector::operation::{After, Delete, Get, GetAction, List, Listen, Operation, Send};
 use sansftp_connector::{Error, Result};
 
 use super::{Configured, at, over, over_option};
-use crate::args::{DeleteFlags, GetFlags, ListFlags, SendFlags};
+use crate::args::{DeleteFlags, GetFlags, ListFlags, ListenFlags, SendFlags};
 use crate::config::Located;
 
 /// The operation of `sansftp get`, and what its document brings along.
@@ -26,8 +26,53 @@ pub(super) fn get(
         Some((other, place)) => return Err(unfit(name, "get", &other, &place)),
     };
     let mut properties = Properties::default();
+    get_flags(&mut get, &mut properties, flags);
+    checked(Operation::Get(get), properties, directory, place)
+}
+
+/// The operation of `sansftp listen`, and what its outcomes carry.
+pub(super) fn listen(
+    config: &Configured<'_>,
+    name: Option<&str>,
+    flags: &ListenFlags,
+    get: &GetFlags,
+    directory: Option<Vec<u8>>,
+) -> Result<(Listen, Properties)> {
+    let (mut listen, place) = match configured(config, name)? {
+        None => (Listen::default(), None),
+        Some((Operation::Listen(listen), place)) => (*listen, Some(place)),
+        Some((other, place)) => return Err(unfit(name, "listen", &other, &place)),
+    };
+    let mut properties = Properties::default();
+    let ListenFlags {
+        interval,
+        events,
+        stop_time,
+    } = flags;
+    if let Some(interval) = interval {
+        // One interval is what a file has to keep still unless somebody says it.
+        if listen.get.stable_for == listen.interval {
+            listen.get.stable_for = *interval;
+        }
+        listen.interval = *interval;
+    }
+    if !events.is_empty() {
+        listen.events.clone_from(events);
+    }
+    over(&mut listen.stop_time, stop_time);
+    get_flags(&mut listen.get, &mut properties, get);
+    let operation = Operation::Listen(Box::new(listen));
+    let (operation, properties) = checked(operation, properties, directory, place)?;
+    let Operation::Listen(listen) = operation else {
+        unreachable!("it is the one that was checked");
+    };
+    Ok((*listen, properties))
+}
+
+/// The flags of Get over its keys.
+fn get_flags(get: &mut Get, properties: &mut Properties, flags: &GetFlags) {
     if let Some(action) = flags.action {
-        settle(&mut get, action);
+        settle(get, action);
     }
     let GetFlags {
         remote_directory,
@@ -57,7 +102,7 @@ pub(super) fn get(
     } = flags;
     place_named(
         &mut get.remote_directory,
-        &mut properties,
+        properties,
         "remote-directory",
         remote_directory,
     );
@@ -79,7 +124,7 @@ pub(super) fn get(
     over_option(&mut get.journal_keep, journal_keep);
     place_named(
         &mut get.move_to_directory,
-        &mut properties,
+        properties,
         "move-to-directory",
         move_to_directory,
     );
@@ -88,7 +133,6 @@ pub(super) fn get(
     over(&mut get.create_directories, create_directories);
     over(&mut get.after, after);
     over(&mut get.after_failure, after_failure);
-    checked(Operation::Get(get), properties, directory, place)
 }
 
 /// The operation of `sansftp send`, and what its documents bring along.
@@ -293,6 +337,7 @@ fn unfit(name: Option<&str>, wanted: &str, found: &Operation, place: &str) -> Er
         Operation::Get(_) => "get",
         Operation::Send(_) => "send",
         Operation::List(_) => "list",
+        Operation::Listen(_) => "listen",
         Operation::Delete(_) => "delete",
     };
     let name = name.unwrap_or_default();

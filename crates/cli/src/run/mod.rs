@@ -4,6 +4,7 @@
 
 mod demo;
 mod journal;
+mod listen;
 mod serve;
 mod session;
 mod stdio;
@@ -47,6 +48,7 @@ pub(crate) async fn run(command: &Command) -> Code {
         Command::Send(args) => &args.output,
         Command::List(args) => &args.output,
         Command::Delete(args) => &args.output,
+        Command::Listen(args) => &args.output,
         Command::Test(args) => &args.output,
         Command::Trust(args) => &args.output,
         Command::Demo(args) => &args.output,
@@ -118,6 +120,9 @@ async fn carry_out(
         }
         Command::Delete(args) => {
             transfer::run(plan::delete(args, environment)?, rows, output, signals).await
+        }
+        Command::Listen(args) => {
+            listen::run(plan::listen(args, environment)?, rows, output, signals).await
         }
         Command::Test(args) => test::run(plan::test(args, environment)?, output, signals).await,
         Command::Journal(args) => journal::run(args, output, signals).await,

@@ -8,6 +8,7 @@ mod get;
 mod inetd;
 mod input;
 mod journal;
+mod listen;
 mod names;
 mod output;
 mod refused;

@@ -20,6 +20,7 @@
 mod database;
 mod desk;
 mod fetch;
+mod listing;
 mod owner;
 mod send;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use rusqlite;
 
 pub use self::desk::{EntryId, EntryKind, Query, Record, Retried};
 pub use self::fetch::{Claimed, FetchState, Receipt, Received, Source, Taken, Unfinished};
+pub(crate) use self::listing::{Listed, ListingId};
 use self::owner::Owner;
 pub use self::send::{Noted, SendClaimed, SendKey, SendState, Sending};
 use crate::error::{Class, Error, Result};

@@ -72,3 +72,21 @@ CREATE TABLE sends (
 ) STRICT;
 CREATE INDEX sends_owned ON sends (owner) WHERE owner IS NOT NULL;
 CREATE INDEX sends_done ON sends (seen_at) WHERE state = 'done';
+
+-- What listeners were told: only files, with the version that was told last. "due": to be taken still.
+CREATE TABLE listings (
+    id        INTEGER PRIMARY KEY,
+    account   TEXT NOT NULL,
+    directory BLOB NOT NULL,
+    UNIQUE (account, directory)
+) STRICT;
+
+-- "path" is below the directory: sub/a.csv. "size" has the bits of an unsigned number.
+CREATE TABLE listed (
+    listing  INTEGER NOT NULL REFERENCES listings (id) ON DELETE CASCADE,
+    path     BLOB NOT NULL,
+    size     INTEGER,
+    modified INTEGER,
+    due      INTEGER NOT NULL CHECK (due IN (0, 1)),
+    PRIMARY KEY (listing, path)
+) STRICT, WITHOUT ROWID;

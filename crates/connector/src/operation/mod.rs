@@ -7,6 +7,7 @@
 mod delete;
 mod get;
 mod list;
+mod listen;
 mod send;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ pub use delete::Delete;
 pub(crate) use get::DEEPEST;
 pub use get::{After, AfterFailure, Get, GetAction, LocalIfExists, MoveCollision, Sort, Symlinks};
 pub use list::List;
+pub use listen::{Change, Listen, Polling};
 pub use send::{IfExists, Permissions, Send, TargetSymlinks, Verify};
 
 use crate::document::Properties;
@@ -36,6 +38,8 @@ pub enum Operation {
     List(List),
     /// Deletes files by name.
     Delete(Delete),
+    /// Watches a directory and gets what is new in it.
+    Listen(Box<Listen>),
 }
 
 impl Operation {
@@ -49,16 +53,18 @@ impl Operation {
             Self::Send(send) => send.validate(properties),
             Self::List(list) => list.validate(),
             Self::Delete(_) => Ok(()),
+            Self::Listen(listen) => listen.validate(properties),
         }
     }
 
-    /// Its name without what a get does afterwards: `get`, `send`, `list`, `delete`.
+    /// Its name without what a get does afterwards: `get`, `send`, `list`, `delete`, `listen`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Get(_) => "get",
             Self::Send(_) => "send",
             Self::List(_) => "list",
             Self::Delete(_) => "delete",
+            Self::Listen(_) => "listen",
         }
     }
 
@@ -69,18 +75,20 @@ impl Operation {
             Self::Send(_) => keys_of::<Send>(),
             Self::List(_) => keys_of::<List>(),
             Self::Delete(_) => keys_of::<Delete>(),
+            Self::Listen(_) => Listen::keys(),
         }
     }
 
     /// Whether one call serves all documents together; otherwise there is one for each.
     pub fn takes_all_at_once(&self) -> bool {
-        matches!(self, Self::Get(_) | Self::List(_))
+        matches!(self, Self::Get(_) | Self::List(_) | Self::Listen(_))
     }
 
     /// Where its journal is.
     pub(crate) fn journal(&self) -> Option<&Path> {
         match self {
             Self::Get(get) => get.journal.as_deref(),
+            Self::Listen(listen) => listen.get.journal.as_deref(),
             Self::Send(send) => send.journal.as_deref(),
             Self::List(_) | Self::Delete(_) => None,
         }
@@ -90,6 +98,7 @@ impl Operation {
     pub(crate) fn journal_keep(&self) -> Option<Duration> {
         match self {
             Self::Get(get) => get.journal_keep,
+            Self::Listen(listen) => listen.get.journal_keep,
             Self::Send(send) => send.journal_keep,
             Self::List(_) | Self::Delete(_) => None,
         }
@@ -100,7 +109,7 @@ impl Operation {
         match self {
             Self::Send(send) => send.stop_on_error,
             Self::Delete(delete) => delete.stop_on_error,
-            Self::Get(_) | Self::List(_) => false,
+            Self::Get(_) | Self::List(_) | Self::Listen(_) => false,
         }
     }
 }
@@ -133,6 +142,7 @@ enum Tagged {
     Send(Send),
     List(List),
     Delete(Delete),
+    Listen(Box<Listen>),
 }
 
 impl From<Tagged> for Operation {
@@ -144,6 +154,7 @@ impl From<Tagged> for Operation {
             Tagged::Send(send) => return Self::Send(send),
             Tagged::List(list) => return Self::List(list),
             Tagged::Delete(delete) => return Self::Delete(delete),
+            Tagged::Listen(listen) => return Self::Listen(listen),
         };
         Self::Get(Get { action, ..get })
     }
@@ -160,6 +171,7 @@ impl From<Operation> for Tagged {
             Operation::Send(send) => Self::Send(send),
             Operation::List(list) => Self::List(list),
             Operation::Delete(delete) => Self::Delete(delete),
+            Operation::Listen(listen) => Self::Listen(listen),
         }
     }
 }

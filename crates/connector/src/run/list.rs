@@ -157,7 +157,7 @@ fn octal(permissions: u32) -> String {
     format!("{permissions:04o}")
 }
 
-fn rfc3339(seconds: i64) -> Option<String> {
+pub(super) fn rfc3339(seconds: i64) -> Option<String> {
     Timestamp::from_second(seconds)
         .ok()
         .map(|moment| moment.to_string())

@@ -21,6 +21,7 @@ mod get;
 mod kept;
 mod leftovers;
 mod list;
+mod listen;
 mod moving;
 mod places;
 mod selection;
@@ -232,12 +233,6 @@ impl<C: Connect> Connector<C> {
         D: Stream<Item = Document> + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(1);
-        let stop = Stop::new(&self.cancel, &self.connection);
-        let session = Session::new(
-            Arc::new(self.transcribed()),
-            Arc::clone(&self.connection),
-            stop,
-        );
         let (destination, discarded) = match (&self.destination, self.rehearsal) {
             (Destination::Directory(_), Rehearsal::Yes) => {
                 let (sender, receiver) = mpsc::channel(1);
@@ -250,11 +245,32 @@ impl<C: Connect> Connector<C> {
                 discard(receiver).await;
             }
         };
-        let step = Step {
+        let step = self.step(destination, sender);
+        Outcomes {
+            work: Some(Box::pin(async move {
+                join(step.run(operation, documents), discarded).await;
+            })),
+            receiver,
+        }
+    }
+
+    fn step(
+        &self,
+        destination: Destination,
+        outcomes: mpsc::Sender<Outcome>,
+    ) -> Step<Transcribed<C>> {
+        let stop = Stop::new(&self.cancel, &self.connection);
+        let session = Session::new(
+            Arc::new(self.transcribed()),
+            Arc::clone(&self.connection),
+            stop,
+        );
+        Step {
             session,
             destination,
             observer: self.observer.clone(),
-            outcomes: sender,
+            cancel: self.cancel.clone(),
+            outcomes,
             jobs: self.jobs,
             journal: None,
             parameters: self.parameters.clone(),
@@ -262,12 +278,6 @@ impl<C: Connect> Connector<C> {
             results: self.results,
             rehearsal: self.rehearsal,
             onward: None,
-        };
-        Outcomes {
-            work: Some(Box::pin(async move {
-                join(step.run(operation, documents), discarded).await;
-            })),
-            receiver,
         }
     }
 }

@@ -140,6 +140,38 @@ impl<C: Connect> Session<C> {
         }
     }
 
+    /// One attempt at a session, if there is none: for those who wait in their own way.
+    pub(super) async fn open_once(&mut self) -> Result<()> {
+        if self.remote.is_some() {
+            return Ok(());
+        }
+        self.stop.check().map_err(Error::before_session)?;
+        let attempt = self.connect.connect();
+        let remote = self.stop.unless(attempt).await;
+        self.remote = Some(remote.map_err(Error::before_session)?);
+        Ok(())
+    }
+
+    /// Begins anew with what is there, for a step that goes on for ever: with the time of this
+    /// `stop`, and a server that was given up may be asked again. What lies at the server may have
+    /// changed meanwhile; how it renames has not.
+    pub(super) fn renew(&mut self, stop: Stop) {
+        self.stop = stop;
+        self.dead = None;
+        self.facts.directories.clear();
+        self.facts.numbered.clear();
+    }
+
+    /// Why there will be no session any more, if so.
+    pub(super) fn dead(&self) -> Option<&Error> {
+        self.dead.as_ref()
+    }
+
+    /// Gives up a session that was lost.
+    pub(super) fn drop_lost(&mut self) {
+        self.remote = None;
+    }
+
     /// The session with what was learned about the server.
     pub(super) fn parts(&mut self) -> (&C::Remote, &mut Facts) {
         let remote = self
@@ -182,7 +214,10 @@ impl<C: Connect> Session<C> {
             Ok(()) => Ok(()),
             Err(again) => {
                 let lost = error.with_note(format_args!("no new session: {again}"));
-                self.dead = Some(lost.clone());
+                // Whoever goes on after this step must know that it was refused, and by what.
+                if again.retryable() {
+                    self.dead = Some(lost.clone());
+                }
                 Err(lost)
             }
         }

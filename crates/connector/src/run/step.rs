@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::feed::{Feed, Numbered};
 use super::kept::Kept;
 use super::session::Session;
-use super::{Destination, delete, get, list, send};
+use super::{Cancel, Destination, delete, get, list, listen, send};
 use crate::document::{Delivery, Document, Properties, Whole};
 use crate::error::{Class, Error, Result};
 use crate::journal::Journal;
@@ -29,6 +29,7 @@ pub(super) struct Step<C: Connect> {
     pub(super) session: Session<C>,
     pub(super) destination: Destination,
     pub(super) observer: Observer,
+    pub(super) cancel: Cancel,
     pub(super) outcomes: mpsc::Sender<Outcome>,
     pub(super) jobs: NonZeroUsize,
     /// Opened before anyone is asked, where the operation names one.
@@ -160,6 +161,7 @@ impl<C: Connect> Step<C> {
             session: self.session.another(),
             destination: self.destination.clone(),
             observer: self.observer.clone(),
+            cancel: self.cancel.clone(),
             outcomes: self.outcomes.clone(),
             jobs: self.jobs,
             journal: None,
@@ -334,6 +336,7 @@ impl<C: Connect> Step<C> {
         let done = match operation {
             Operation::Get(get) => get::run(self, get, properties).await,
             Operation::List(list) => list::run(self, list, properties).await,
+            Operation::Listen(listen) => listen::run(self, listen, properties).await,
             Operation::Send(_) | Operation::Delete(_) => {
                 unreachable!("these take documents one by one")
             }
@@ -354,19 +357,25 @@ impl<C: Connect> Step<C> {
     }
 
     /// What can be known to be wrong before anyone is asked.
-    fn checked(&self, operation: &Operation, properties: &Properties) -> Result<()> {
+    pub(super) fn checked(&self, operation: &Operation, properties: &Properties) -> Result<()> {
         self.session.connection().validate()?;
         operation.validate(properties)?;
+        if self.rehearsal == Rehearsal::Yes && matches!(operation, Operation::Listen(_)) {
+            return Err(Error::configuration(
+                "listen goes on for ever, and what comes cannot be foreseen",
+            )
+            .with_hint("plan the get that it would do with what is there now"));
+        }
         let lost = matches!(self.destination, Destination::None);
-        if lost && matches!(operation, Operation::Get(_)) {
-            return Err(Error::configuration("Get has no destination")
+        if lost && matches!(operation, Operation::Get(_) | Operation::Listen(_)) {
+            return Err(Error::configuration("what is fetched has no destination")
                 .with_hint("say which directory or which receiver the files go to"));
         }
         Ok(())
     }
 
     /// Opens the journal that the operation names, once.
-    async fn open_journal(&mut self, operation: &Operation) -> Result<()> {
+    pub(super) async fn open_journal(&mut self, operation: &Operation) -> Result<()> {
         if self.rehearsal == Rehearsal::Yes {
             return Ok(());
         }

@@ -141,10 +141,6 @@ pub(super) async fn run<C: Connect>(
 /// Takes what somebody else has listed and selected, in that order. Nothing is listed here, and
 /// `chosen` is asked for the next one only when there is a free hand for it: a listener that is to
 /// end lets it run out.
-#[expect(
-    dead_code,
-    reason = "the listener, which comes next, is who selects for itself"
-)]
 pub(super) async fn run_chosen<C: Connect>(
     step: &mut Step<C>,
     get: &Get,

@@ -5,6 +5,7 @@ mod get;
 mod get_on;
 mod get_once;
 mod killed;
+mod listen;
 mod moves;
 mod send;
 
