@@ -4,15 +4,17 @@
 //! accounts. A password answers `password` where that is listed, else a keyboard-interactive
 //! dialogue that asks one hidden question, never both.
 
+use crate::agent::{Agent, AgentError, HeldKey};
 use crate::client::Clock;
 use crate::error::{ConnectError, Stage};
 use crate::shared::Shared;
 use sansftp_proto::auth::Prompt;
-use sansftp_proto::auth::client::{Credential, Event, Prompts};
-use sansftp_proto::crypto::{Secret, SigningKey};
+use sansftp_proto::auth::client::{Credential, Event, Prompts, ToSign};
+use sansftp_proto::crypto::{CryptoError, Secret, SigningKey};
 use sansftp_proto::error::Error as Protocol;
 use sansftp_proto::role::Client;
 use sansftp_proto::session::ClientEvent;
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 pub struct Credentials {
     user: String,
     keys: Vec<Arc<dyn SigningKey>>,
+    agent: Option<Agent>,
     password: Option<Secret>,
     answerer: Option<Arc<dyn Answerer>>,
 }
@@ -45,6 +48,7 @@ impl Credentials {
         Self {
             user: user.into(),
             keys: Vec::new(),
+            agent: None,
             password: None,
             answerer: None,
         }
@@ -59,6 +63,13 @@ impl Credentials {
     #[must_use]
     pub fn key(mut self, key: Arc<dyn SigningKey>) -> Self {
         self.keys.push(key);
+        self
+    }
+
+    /// Adds an agent: its keys are tried after those of [`key`](Self::key), each once, and it signs.
+    #[must_use]
+    pub fn agent(mut self, agent: Agent) -> Self {
+        self.agent = Some(agent);
         self
     }
 
@@ -83,6 +94,10 @@ impl Credentials {
 struct Policy {
     credentials: Credentials,
     next_key: usize,
+    /// The agent's, in the order of trying.
+    held: VecDeque<HeldKey>,
+    /// The one of them that is being tried.
+    trying: Option<HeldKey>,
     /// Method names in the order of trying, each once.
     tried: Vec<String>,
     interactive: Dialogue,
@@ -113,6 +128,8 @@ impl Policy {
         Self {
             credentials,
             next_key: 0,
+            held: VecDeque::new(),
+            trying: None,
             tried: Vec::new(),
             interactive: Dialogue::NotTried,
             remaining: Vec::new(),
@@ -130,6 +147,18 @@ impl Policy {
             self.next_key += 1;
             self.note("publickey");
             return Next::Try(Credential::PublicKey { user, key });
+        }
+        if (methods.is_empty() || listed("publickey"))
+            && let Some(held) = self.held.pop_front()
+        {
+            self.note("publickey");
+            let credential = Credential::ExternalKey {
+                user,
+                key: held.offered.clone(),
+                algorithms: held.algorithms(),
+            };
+            self.trying = Some(held);
+            return Next::Try(credential);
         }
         if methods.is_empty() {
             return Next::Try(Credential::None { user });
@@ -177,7 +206,7 @@ impl Policy {
         self.tried.iter().any(|it| it == method)
     }
 
-    fn refused(self, remark: Option<&'static str>) -> ConnectError {
+    fn refused(self, remark: Option<String>) -> ConnectError {
         ConnectError::Refused {
             tried: self.tried,
             remaining: self.remaining,
@@ -194,6 +223,12 @@ pub(crate) async fn authenticate(
 ) -> Result<(), ConnectError> {
     let mut policy = Policy::new(credentials);
     let mut remark = None;
+    if let Some(agent) = policy.credentials.agent.clone() {
+        match agent.keys().await {
+            Ok(keys) => policy.held = keys,
+            Err(error) => remark = Some(format!("the agent cannot be asked: {error}")),
+        }
+    }
     loop {
         let event = match clock.event(shared, Stage::Authentication).await {
             Ok(event) => event,
@@ -204,7 +239,7 @@ pub(crate) async fn authenticate(
                 return Err(policy.refused(remark));
             }
             Err(ConnectError::Lost { lost, .. }) if is_too_many_attempts(&lost.protocol) => {
-                return Err(policy.refused(Some("the server takes no more attempts")));
+                return Err(policy.refused(Some("the server takes no more attempts".to_owned())));
             }
             Err(error) => return Err(error),
         };
@@ -225,7 +260,9 @@ pub(crate) async fn authenticate(
                             password,
                         },
                         None if shared.lock().ended.is_some() => continue,
-                        None => return Err(policy.refused(Some("no password was given"))),
+                        None => {
+                            return Err(policy.refused(Some("no password was given".to_owned())));
+                        }
                     },
                 };
                 let _ = shared.with(|state| state.conn.authenticate(turn, credential));
@@ -236,14 +273,24 @@ pub(crate) async fn authenticate(
                         continue;
                     }
                     return Err(policy.refused(Some(
-                        "the server asks questions that a password does not answer",
+                        "the server asks questions that a password does not answer".to_owned(),
                     )));
                 };
                 let _ = shared.with(|state| state.conn.respond(prompts, responses));
             }
             Event::PasswordExpired(expired) => {
-                remark = Some("the password has expired; change it with another client");
+                remark = Some("the password has expired; change it with another client".to_owned());
                 let _ = shared.with(|state| state.conn.keep_password(expired));
+            }
+            Event::Sign(to_sign) => {
+                let signature = sign(shared, &mut policy, &to_sign, clock).await;
+                if let Err(error) = &signature {
+                    tracing::warn!(%error, "the agent did not sign");
+                    remark = Some(format!("the agent did not sign: {error}"));
+                }
+                let signature =
+                    signature.map_err(|_| CryptoError::Failed("the agent did not sign"));
+                let _ = shared.with(|state| state.conn.sign(to_sign, signature));
             }
             Event::NotSigned(error) => tracing::warn!(%error, "a key did not sign"),
             Event::Banner(text) => tracing::info!(banner = %text.trim_end()),
@@ -262,6 +309,24 @@ fn is_too_many_attempts(error: &Protocol) -> bool {
     };
     // OpenSSH's MaxAuthTries ends it with the code of a protocol error and these words.
     *reason == NO_MORE_AUTH_METHODS_AVAILABLE || text.contains("Too many authentication failures")
+}
+
+/// Has the agent sign, which may ask a person.
+async fn sign(
+    shared: &Shared<Client>,
+    policy: &mut Policy,
+    to_sign: &ToSign,
+    clock: &mut Clock,
+) -> Result<Vec<u8>, AgentError> {
+    let held = policy.trying.take();
+    let (Some(agent), Some(held)) = (policy.credentials.agent.clone(), held) else {
+        return Err(AgentError::Gone);
+    };
+    let signing = async { Some(agent.sign(&held, to_sign).await) };
+    clock
+        .stopped(shared, signing)
+        .await
+        .unwrap_or(Err(AgentError::Gone))
 }
 
 async fn ask_password(

@@ -3,20 +3,25 @@
 use crate::authenticate::{Credentials, authenticate};
 use crate::deadline::Deadlines;
 use crate::driver::Driver;
-use crate::error::{ConnectError, Lost, Stage};
+use crate::error::{ConnectError, Lost, ProxyFailure, Stage};
+use crate::onward::ChannelStream;
+use crate::proxy::{self, Proxy};
 use crate::sftp::Sftp;
 use crate::shared::Shared;
-use crate::tcp::{self, Target};
+use crate::tcp::{self, Target, Way};
 use sansftp_proto::crypto::PublicKey;
 use sansftp_proto::role::Client as ClientRole;
 use sansftp_proto::session::{ClientEvent, Config, Connection, HostKey, Trust};
 use sansftp_proto::transport::Negotiated;
 use std::fmt;
 use std::future::Future;
+use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// An authenticated connection. Dropping it ends the connection and its sessions;
@@ -41,10 +46,43 @@ impl Client {
         judge: impl FnOnce(&HostKey) -> Trust + Send,
         credentials: Credentials,
     ) -> Result<Self, ConnectError> {
+        let straight = Way::default();
+        Self::connect_by(&straight, target, config, deadlines, judge, credentials).await
+    }
+
+    /// The same by a proxy, or from a certain local address.
+    ///
+    /// # Errors
+    /// [`ConnectError`], with how far it had come; [`ConnectError::Proxy`] for all that goes wrong
+    /// before the proxy has connected us.
+    pub async fn connect_by(
+        way: &Way,
+        target: &Target,
+        config: Config<ClientRole>,
+        deadlines: &Deadlines,
+        judge: impl FnOnce(&HostKey) -> Trust + Send,
+        credentials: Credentials,
+    ) -> Result<Self, ConnectError> {
         let clock = Clock::new(deadlines.connect);
-        let stream = clock
-            .within(Stage::Tcp, "the TCP connection", tcp::connect(target))
-            .await??;
+        let stream = match &way.proxy {
+            None => {
+                let connect = tcp::connect(target, way.bind);
+                clock
+                    .within(Stage::Tcp, "the TCP connection", connect)
+                    .await??
+            }
+            Some(proxy) => {
+                let connect = through(proxy, way.bind, target);
+                clock
+                    .within(Stage::Proxy, "the proxy", connect)
+                    .await
+                    .unwrap_or(Err(ProxyFailure::TimedOut))
+                    .map_err(|failure| ConnectError::Proxy {
+                        proxy: proxy.target.to_string(),
+                        failure,
+                    })?
+            }
+        };
         Self::begin(stream, config, deadlines, clock, judge, credentials).await
     }
 
@@ -134,6 +172,20 @@ impl Client {
             .await?
     }
 
+    /// Has the server connect onward to `host`, as a jump host does (RFC 4254 §7.2). The stream lives
+    /// no longer than this connection.
+    ///
+    /// # Errors
+    /// [`ConnectError::NotForwarded`] when the server does not; timeouts, after
+    /// [`Deadlines::connect`], and losses.
+    pub async fn direct_tcpip(&self, host: &str, port: u16) -> Result<ChannelStream, ConnectError> {
+        let clock = Clock::new(self.deadlines.connect);
+        let open = ChannelStream::open(Arc::clone(&self.shared), host, port);
+        clock
+            .within(Stage::Onward, "the connection onward", open)
+            .await?
+    }
+
     /// What was negotiated by the newest key exchange.
     pub fn negotiated(&self) -> Option<Negotiated> {
         self.shared.lock().conn.negotiated().cloned()
@@ -189,6 +241,22 @@ impl fmt::Debug for Client {
             .field("negotiated", &self.negotiated())
             .finish_non_exhaustive()
     }
+}
+
+/// Connects to a proxy, and has it connect to the server.
+async fn through(
+    proxy: &Proxy,
+    bind: Option<IpAddr>,
+    target: &Target,
+) -> Result<TcpStream, ProxyFailure> {
+    let mut stream = tcp::connect(&proxy.target, bind)
+        .await
+        .map_err(|error| match error {
+            ConnectError::Unreachable { cause, .. } => ProxyFailure::Unreachable(cause),
+            other => ProxyFailure::Unreachable(Arc::new(io::Error::other(other))),
+        })?;
+    proxy::traverse(proxy, &mut stream, target).await?;
+    Ok(stream)
 }
 
 /// The connect deadline. Stands still while a person is asked.

@@ -13,12 +13,16 @@ pub enum Stage {
     Resolve,
     /// Opening the TCP connection.
     Tcp,
+    /// What a proxy wants to know before it connects us.
+    Proxy,
     /// Identification and key exchange.
     Handshake,
     /// User authentication.
     Authentication,
     /// Opening the channel and starting the SFTP subsystem.
     Subsystem,
+    /// Opening a connection onward from the server.
+    Onward,
 }
 
 impl fmt::Display for Stage {
@@ -26,9 +30,11 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Self::Resolve => "resolving the host's name",
             Self::Tcp => "connecting",
+            Self::Proxy => "the way through the proxy",
             Self::Handshake => "key exchange",
             Self::Authentication => "authentication",
             Self::Subsystem => "the start of SFTP",
+            Self::Onward => "the opening of a connection onward",
         })
     }
 }
@@ -46,6 +52,22 @@ pub enum ConnectError {
         stage: Stage,
         /// What the system says.
         cause: Arc<io::Error>,
+    },
+    /// A proxy does not connect us.
+    #[error("the proxy {proxy} {failure}")]
+    Proxy {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// Why.
+        failure: ProxyFailure,
+    },
+    /// The server opens no connection onward.
+    #[error("it opens no connection to {host}: {why}")]
+    NotForwarded {
+        /// Host and port behind the server.
+        host: String,
+        /// The server's words.
+        why: String,
     },
     /// The deadline passed.
     #[error("timed out during {stage} ({doing})")]
@@ -71,11 +93,41 @@ pub enum ConnectError {
         /// The methods that the server would still take.
         remaining: Vec<String>,
         /// What is to be known besides, for example that the password has expired.
-        remark: Option<&'static str>,
+        remark: Option<String>,
     },
     /// The server does not open a channel or start the SFTP subsystem.
     #[error("the server does not offer SFTP to this account: {0}")]
     NoSubsystem(String),
+}
+
+/// Why a proxy does not connect us.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyFailure {
+    /// No address of it, or none that answers.
+    #[error("cannot be reached: {0}")]
+    Unreachable(Arc<io::Error>),
+    /// The deadline passed before it had answered.
+    #[error("did not answer in time")]
+    TimedOut,
+    /// It hung up.
+    #[error("closed the connection before it had answered")]
+    Closed,
+    /// Reading from it or writing to it failed.
+    #[error("broke off: {0}")]
+    Io(Arc<io::Error>),
+    /// It wants user and password, others, or another way to authenticate. Its words.
+    #[error("refuses us: {0}")]
+    Unauthorized(String),
+    /// It cannot or does not want to connect to the server. Its words.
+    #[error("does not connect to the server: {0}")]
+    Refused(String),
+    /// It speaks something else.
+    #[error("answers {0}")]
+    Garbage(String),
+    /// What it would have to be told does not fit.
+    #[error("cannot be used: {0}")]
+    Unfit(&'static str),
 }
 
 fn list(names: &[String]) -> String {

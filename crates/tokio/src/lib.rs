@@ -27,18 +27,24 @@
 
 #![forbid(unsafe_code)]
 
+mod agent;
 mod authenticate;
 mod client;
 mod deadline;
 mod driver;
 mod error;
+mod onward;
+mod proxy;
 pub mod server;
 pub mod sftp;
 mod shared;
 mod tcp;
 
+pub use agent::Agent;
 pub use authenticate::{Answerer, Credentials};
 pub use client::Client;
 pub use deadline::Deadlines;
-pub use error::{ConnectError, Lost, Stage};
-pub use tcp::Target;
+pub use error::{ConnectError, Lost, ProxyFailure, Stage};
+pub use onward::ChannelStream;
+pub use proxy::{Proxy, ProxyKind};
+pub use tcp::{Target, Way};

@@ -1,10 +1,12 @@
 //! The TCP connect path: names, addresses, socket options.
 
 use crate::error::{ConnectError, Stage};
+use crate::proxy::Proxy;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +45,25 @@ impl std::fmt::Display for Target {
     }
 }
 
+/// How a server is reached; by default straight away.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Way {
+    /// The proxy in between, which resolves the server's name.
+    pub proxy: Option<Proxy>,
+    /// The local address to connect from: the server's or the proxy's address must be of its family.
+    pub bind: Option<IpAddr>,
+}
+
 /// How long one address of several is waited for: one that drops packets must not use up the whole
 /// deadline. They are tried one after the other.
 const PER_ADDRESS: Duration = Duration::from_secs(10);
 
 /// Connects to the first address that answers.
-pub(crate) async fn connect(target: &Target) -> Result<TcpStream, ConnectError> {
+pub(crate) async fn connect(
+    target: &Target,
+    bind: Option<IpAddr>,
+) -> Result<TcpStream, ConnectError> {
     let unreachable = |stage, cause: io::Error| ConnectError::Unreachable {
         host: target.to_string(),
         stage,
@@ -58,10 +73,17 @@ pub(crate) async fn connect(target: &Target) -> Result<TcpStream, ConnectError> 
         .await
         .map_err(|cause| unreachable(Stage::Resolve, cause))?
         .collect();
+    let addresses: Vec<_> = addresses
+        .into_iter()
+        .filter(|it| bind.is_none_or(|bind| bind.is_ipv4() == it.is_ipv4()))
+        .collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    if bind.is_some() {
+        last = io::Error::other("no address of it is of the family of the address to connect from");
+    }
     let several = addresses.len() > 1;
     for address in addresses {
-        let attempt = TcpStream::connect(address);
+        let attempt = attempt(address, bind);
         let connected = if several {
             tokio::time::timeout(PER_ADDRESS, attempt)
                 .await
@@ -78,6 +100,18 @@ pub(crate) async fn connect(target: &Target) -> Result<TcpStream, ConnectError> 
         }
     }
     Err(unreachable(Stage::Tcp, last))
+}
+
+async fn attempt(address: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(bind) = bind else {
+        return TcpStream::connect(address).await;
+    };
+    let socket = match bind {
+        IpAddr::V4(_) => TcpSocket::new_v4()?,
+        IpAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind(SocketAddr::new(bind, 0))?;
+    socket.connect(address).await
 }
 
 /// Small requests must not wait for the acknowledgement of earlier ones. Best effort: a connection

@@ -25,7 +25,7 @@ use super::messages::{password, publickey};
 use super::signed_data::{self, Purpose};
 use super::{AUTH_SERVICE, Authenticated, Effort, Machine, Method, Step, Ticket, Tickets};
 use crate::config::Config;
-use crate::crypto::{CryptoError, PublicKey, Secret, SigningKey, write_signature};
+use crate::crypto::{CERTIFICATE, CryptoError, PublicKey, Secret, SigningKey, write_signature};
 use crate::error::{Error, PeerMisbehaved};
 use crate::limits;
 use crate::packet::Payload;
@@ -364,7 +364,9 @@ impl Auth {
     fn prove(&mut self, identity: Identity, algorithm: &str, signature: &[u8]) {
         let purpose = Purpose::Proof;
         let mut out = signed_data::request(&identity.user, purpose, algorithm, &identity.key);
-        (&write_signature(algorithm, signature)[..]).write(&mut out);
+        // OpenSSH PROTOCOL.certkeys: the signature names the key's algorithm, not the certificate's.
+        let named = algorithm.strip_suffix(CERTIFICATE).unwrap_or(algorithm);
+        (&write_signature(named, signature)[..]).write(&mut out);
         self.pending.push_back(Outgoing::Written(out));
         self.state = State::Proved(identity);
     }

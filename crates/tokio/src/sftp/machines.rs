@@ -5,6 +5,7 @@ use super::client::blocked;
 use super::error::SftpError;
 use super::job::Job;
 use crate::error::Lost;
+use crate::onward::Onward;
 use crate::shared::{self, wake};
 use sansftp_proto::connection::{ChannelEvent, ChannelId, Mux, ToClient, ToServer, WriteError};
 use sansftp_proto::error::{Error as Protocol, printable};
@@ -21,23 +22,42 @@ use std::time::Instant;
 /// single requests, which would else wait until a transfer ends.
 const JOB_REQUESTS: usize = 960;
 
-/// All sessions of SFTP on one connection; usually one.
+/// All that sits on the channels of one connection: sessions of SFTP, usually one, and connections
+/// onward.
 #[derive(Default)]
-pub(crate) struct Machines(Vec<Session>);
+pub(crate) struct Machines {
+    sessions: Vec<Session>,
+    onward: Vec<Onward>,
+}
 
 impl Machines {
     /// A session on a channel that is being opened.
     pub(crate) fn begin(&mut self, channel: ChannelId) {
-        self.0.push(Session::new(channel));
+        self.sessions.push(Session::new(channel));
     }
 
     pub(crate) fn get(&mut self, channel: ChannelId) -> Option<&mut Session> {
-        self.0.iter_mut().find(|it| it.channel == channel)
+        self.sessions.iter_mut().find(|it| it.channel == channel)
     }
 
     /// Ends a session; whoever still waits in it is told.
     pub(crate) fn remove(&mut self, channel: ChannelId) {
-        self.0.retain(|it| it.channel != channel);
+        self.sessions.retain(|it| it.channel != channel);
+    }
+
+    /// A connection onward, on a channel that is being opened.
+    pub(crate) fn begin_onward(&mut self, channel: ChannelId) {
+        self.onward.push(Onward::new(channel));
+    }
+
+    pub(crate) fn onward(&mut self, channel: ChannelId) -> Option<&mut Onward> {
+        self.onward.iter_mut().find(|it| it.id == channel)
+    }
+
+    /// Nobody holds the stream any more.
+    pub(crate) fn end_onward(&mut self, channel: ChannelId) -> Option<Onward> {
+        let at = self.onward.iter().position(|it| it.id == channel)?;
+        Some(self.onward.swap_remove(at))
     }
 }
 
@@ -45,6 +65,9 @@ impl shared::Machines<ClientRole> for Machines {
     fn event(&mut self, mux: &mut Mux<ClientRole>, event: ChannelEvent<ToClient>) {
         match event {
             ChannelEvent::Opened(id) => {
+                if let Some(onward) = self.onward(id) {
+                    return onward.opened();
+                }
                 let Some(session) = self.get(id) else { return };
                 session.stage = Stage::Starting;
                 // INIT follows in the same flight, without waiting for the answer.
@@ -56,6 +79,9 @@ impl shared::Machines<ClientRole> for Machines {
             ChannelEvent::Refused {
                 id, description, ..
             } => {
+                if let Some(onward) = self.onward(id) {
+                    return onward.refused(description);
+                }
                 if let Some(session) = self.get(id) {
                     session.refuse(format!("it opens no channel ({description})"));
                 }
@@ -72,7 +98,21 @@ impl shared::Machines<ClientRole> for Machines {
                     tracing::info!(stderr = %printable(&text));
                 }
             }
+            ChannelEvent::Readable(id) => {
+                if let Some(onward) = self.onward(id) {
+                    onward.readable();
+                }
+            }
+            ChannelEvent::Writable(id) => {
+                if let Some(onward) = self.onward(id) {
+                    onward.writable();
+                }
+            }
             ChannelEvent::Closed(id) => {
+                // What came last is still read; the stream closes it when it is dropped.
+                if let Some(onward) = self.onward(id) {
+                    return onward.closed();
+                }
                 if let Some(session) = self.get(id) {
                     session.drain(mux);
                     session.channel_ended();
@@ -85,20 +125,21 @@ impl shared::Machines<ClientRole> for Machines {
 
     fn pump(&mut self, mux: &mut Mux<ClientRole>, progress: &mut Instant, now: Instant) -> bool {
         let mut moved = false;
-        for session in &mut self.0 {
+        for session in &mut self.sessions {
             moved |= session.pump(mux, progress, now);
         }
         moved
     }
 
     fn queued(&self, mux: &Mux<ClientRole>) -> usize {
-        self.0.iter().map(|it| mux.queued(it.channel)).sum()
+        self.sessions.iter().map(|it| mux.queued(it.channel)).sum()
     }
 
     fn end(&mut self, lost: &Lost) {
-        for session in &mut self.0 {
+        for session in &mut self.sessions {
             session.fail(SftpError::Lost(lost.clone()));
         }
+        self.onward.iter_mut().for_each(Onward::wake);
     }
 }
 
