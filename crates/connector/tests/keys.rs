@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use sansftp_connector::connection::Connection;
 use sansftp_connector::keys_of;
-use sansftp_connector::operation::{Get, List, Operation, Send};
+use sansftp_connector::operation::{Delete, Get, List, Operation, Send};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -39,9 +39,15 @@ rekey-limit = "1GiB"
 const GET: &str = r#"
 remote-directory = "out"
 file-filter = "ord*.csv;!*.tmp"
+filter = "size > 0 and not name = \"a\""
 max-files = 25
 sort = "-modified"
 hidden = true
+recursive = true
+max-depth = 3
+stable-for = "10s"
+min-age = "5m"
+done-file = "{name}.done"
 move-to-directory = "out/done"
 force-move = true
 move-collision = "error"
@@ -84,9 +90,20 @@ symlinks = "follow"
 const LIST: &str = r#"
 remote-directory = "out"
 file-filter = "*.csv"
+filter = "not is-directory = false or age >= 1h30m"
 max-files = 3
 sort = "size"
 hidden = true
+recursive = true
+max-depth = 7
+symlinks = "follow"
+"#;
+
+const DELETE: &str = r#"
+remote-directory = "out"
+missing-ok = true
+directories = true
+stop-on-error = true
 "#;
 
 #[test]
@@ -111,6 +128,11 @@ fn every_key_of_list_survives_being_written_and_read() {
 }
 
 #[test]
+fn every_key_of_delete_survives_being_written_and_read() {
+    survives::<Delete>(DELETE);
+}
+
+#[test]
 fn every_action_survives_being_written_and_read() {
     for (action, keys) in [
         ("get", GET),
@@ -118,6 +140,7 @@ fn every_action_survives_being_written_and_read() {
         ("get-and-move", GET),
         ("send", SEND),
         ("list", LIST),
+        ("delete", DELETE),
     ] {
         let text = format!("action = \"{action}\"\n{keys}");
         let operation: Operation = toml::from_str(&text).unwrap();

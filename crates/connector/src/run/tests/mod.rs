@@ -1,12 +1,14 @@
 //! Operations on servers in memory, each rule with each behaviour, and a fault at every call.
 
 mod cut_off;
+mod delete;
 mod get;
 mod get_on;
 mod get_once;
 mod killed;
 mod listen;
 mod moves;
+mod select;
 mod send;
 
 use std::path::Path;
