@@ -44,6 +44,10 @@ pub struct Source {
 
 /// What came of a claim.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart where it is returned; most are of the large variant"
+)]
 pub enum Claimed {
     /// It belongs to this owner now, with the state that was recorded last.
     Yours(Taken),
