@@ -41,13 +41,13 @@ fn of_what_is_taken_away_after_its_delivery_only_what_a_kill_met_just_then_comes
 }
 
 #[test]
-#[ignore = "takes a quarter of an hour; xtask nightly runs it"]
+#[ignore = "takes up to an hour; xtask nightly runs it"]
 fn get_and_delete_killed_for_fifty_rounds_delivers_each_file_once() {
     play(&LONG, Host::serve, After::Delete, Delivered::Stay);
 }
 
 #[test]
-#[ignore = "takes a quarter of an hour; xtask nightly runs it"]
+#[ignore = "takes up to an hour; xtask nightly runs it"]
 fn get_and_move_killed_for_fifty_rounds_delivers_each_file_once() {
     play(&LONG, Host::sshd, After::Move, Delivered::Stay);
 }

@@ -34,13 +34,13 @@ fn send_with_a_move_to_directory_killed_at_any_moment_publishes_each_document_on
 }
 
 #[test]
-#[ignore = "takes a quarter of an hour; xtask nightly runs it"]
+#[ignore = "takes up to an hour; xtask nightly runs it"]
 fn send_with_overwrite_killed_for_fifty_rounds_has_old_or_new_content_at_every_look() {
     play(&LONG, Host::serve, How::Overwrite);
 }
 
 #[test]
-#[ignore = "takes a quarter of an hour; xtask nightly runs it"]
+#[ignore = "takes up to an hour; xtask nightly runs it"]
 fn send_with_a_move_to_directory_killed_for_fifty_rounds_publishes_each_document_once() {
     play(&LONG, Host::sshd, How::Move);
 }
