@@ -260,15 +260,18 @@ async fn with_a_move_to_directory_overwrite_and_append_replace_there_only_with_f
     }
 }
 
-/// With `SANSFTP_SENDS` more than the few of every day.
-fn sends() -> usize {
-    let asked = std::env::var("SANSFTP_SENDS").ok();
-    asked.and_then(|number| number.parse().ok()).unwrap_or(60)
+#[tokio::test(flavor = "multi_thread")]
+async fn two_senders_of_one_name_at_once_lose_nothing() {
+    two_senders(60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_senders_of_one_name_at_once_lose_nothing() {
-    let each = sends();
+#[ignore = "takes minutes"]
+async fn two_senders_of_five_hundred_files_each_lose_nothing() {
+    two_senders(500).await;
+}
+
+async fn two_senders(each: usize) {
     for renames in ALL {
         let server = Server::start(renames).await;
         let documents = |who: &str| {

@@ -3,6 +3,7 @@
 //! Not the assertions: those are in the tests.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use sansftp_proto::sftp::{Attrs, Extension, Extensions, Status as Refusal, Statu
 use sansftp_server::algorithms::Selection;
 use sansftp_server::default_provider;
 use sansftp_server::host_keys::HostKeys;
-use sansftp_server::service::{Limits, Service};
+use sansftp_server::service::{Limits, Service, What};
 use sansftp_server::sftp::{Directory, File, FileSystem, MemFs, OpenFlags, Outcome as Answer};
 use sansftp_server::users::{Sources, User, Users, hash_password};
 
@@ -46,12 +47,19 @@ pub(crate) const ALL: [Renames; 4] = [
 /// A server with one user, whose home is `/`.
 pub(crate) struct Server {
     pub(crate) files: MemFs,
-    port: u16,
-    _service: Service<sansftp_server::users::Judge>,
+    served: Served,
 }
 
-impl Server {
-    pub(crate) async fn start(renames: Renames) -> Self {
+/// Files that are served to the user edi.
+pub(crate) struct Served {
+    pub(crate) port: u16,
+    /// Bytes that clients wrote, of files that are closed.
+    pub(crate) written: Arc<AtomicU64>,
+    service: Service<sansftp_server::users::Judge>,
+}
+
+impl Served {
+    pub(crate) async fn start(files: Arc<dyn FileSystem>) -> Self {
         let provider = default_provider();
         let keys = HostKeys::transient(&provider).unwrap();
         let mut user = User::default();
@@ -61,47 +69,73 @@ impl Server {
         sources.users.push(("edi".to_owned(), user));
         let users = Users::load(sources).unwrap();
         let config = Selection::default().configure(provider, &keys).unwrap();
-        let files = MemFs::default();
-        for directory in ["in", "pub", "tmp"] {
-            files
-                .make_dir(directory.as_bytes(), &Attrs::default())
-                .unwrap();
-        }
-        let served: Arc<dyn FileSystem> = Arc::new(Peculiar {
-            files: files.clone(),
-            renames,
-        });
+        let all_written = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&all_written);
         let service = Service::new(
             config,
             &Limits::default(),
             move |peer| users.authenticate(peer),
-            move |_| Arc::clone(&served),
-            |_| {},
+            move |_| Arc::clone(&files),
+            move |event| {
+                if let What::Transferred { written, .. } = event.what {
+                    count.fetch_add(written, Ordering::Relaxed);
+                }
+            },
         );
         let mut bound = service.bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let port = bound.address().port();
         tokio::spawn(async move { bound.run().await });
         Self {
-            files,
             port,
-            _service: service,
+            written: all_written,
+            service,
+        }
+    }
+
+    /// Waits until every session has ended, and with it every file was closed.
+    pub(crate) async fn idle(&self) {
+        while self.service.sessions() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// A connector to the server at this port, or to what stands before it.
+pub(crate) fn connector(port: u16) -> Connector<SftpConnect> {
+    let connection = Connection {
+        host: "127.0.0.1".to_owned(),
+        port,
+        user: Some("edi".to_owned()),
+        password: Some(SecretRef::Literal(Secret::new("edi"))),
+        host_key_policy: HostKeyPolicy::AcceptAny,
+        retry_delay: RetryDelay {
+            first: Duration::from_millis(10),
+            longest: Duration::from_millis(50),
+        },
+        ..Connection::default()
+    };
+    Connector::new(SftpConnect::prepare(&connection, None).unwrap(), connection)
+}
+
+impl Server {
+    pub(crate) async fn start(renames: Renames) -> Self {
+        let files = MemFs::default();
+        for directory in ["in", "pub", "tmp"] {
+            let made = files.make_dir(directory.as_bytes(), &Attrs::default());
+            made.unwrap();
+        }
+        let served = Served::start(Arc::new(Peculiar {
+            files: files.clone(),
+            renames,
+        }));
+        Self {
+            files,
+            served: served.await,
         }
     }
 
     pub(crate) fn connector(&self) -> Connector<SftpConnect> {
-        let connection = Connection {
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
-            user: Some("edi".to_owned()),
-            password: Some(SecretRef::Literal(Secret::new("edi"))),
-            host_key_policy: HostKeyPolicy::AcceptAny,
-            retry_delay: RetryDelay {
-                first: Duration::from_millis(10),
-                longest: Duration::from_millis(50),
-            },
-            ..Connection::default()
-        };
-        Connector::new(SftpConnect::prepare(&connection, None).unwrap(), connection)
+        connector(self.served.port)
     }
 
     pub(crate) async fn run(&self, operation: Operation, documents: Vec<Document>) -> Vec<Outcome> {
