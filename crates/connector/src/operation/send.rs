@@ -152,10 +152,12 @@ pub struct Send {
     /// The zone of dates and times in `name-template`, such as `Europe/Zurich`; local when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
-    /// Permissions to set, as well as the server lets us.
+    /// Permissions to set, as well as the server lets us: the outcome's `permissions-set` is `ok`, or
+    /// `failed` beside a warning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Permissions>,
-    /// Whether the source's modified time is set, as well as the server lets us.
+    /// Whether the source's modified time is set, as well as the server lets us: `modified-set` says
+    /// so as above.
     pub preserve_modified: bool,
     /// Whether the server is to put the file on its disk before it counts; where it can, when
     /// unset.

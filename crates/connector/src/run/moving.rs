@@ -570,8 +570,11 @@ impl Mover {
         let mut free = target.is_none();
         let mut restored = false;
         for backup in backups {
+            // Looked at again: another sender may have put the target aside since, and this be where.
             if !free {
-                remove_if_there(remote, &backup).await?;
+                if look(remote, &self.target).await?.is_some() {
+                    remove_if_there(remote, &backup).await?;
+                }
                 continue;
             }
             let doing = Doing::Renaming(&backup, &self.target);

@@ -318,6 +318,10 @@ impl Sending<'_> {
     /// The failure, with everything cleaned up or kept for the next run, and told to the journal.
     async fn given_up<C: Connect>(&mut self, step: &Step<C>, mut error: Error) -> Error {
         if self.is_kept_for_later(&error) {
+            let uploads = self.stage == Stage::Upload && self.flow.acknowledged() > 0;
+            if uploads && let Err(why) = self.record.stands(self.flow.acknowledged()).await {
+                error = error.with_note(why);
+            }
             let there = self
                 .ours
                 .temporary

@@ -250,7 +250,8 @@ impl Sending<'_> {
         Ok(Stage::Move)
     }
 
-    /// Permissions and time, as well as the server lets us.
+    /// Permissions and time, as well as the server lets us: what became of each is a property of its
+    /// own, `permissions-set` and `modified-set`, `ok` or `failed`, and a failure is a warning.
     pub(super) async fn set_attributes<R: Remote>(
         &self,
         remote: &R,
@@ -266,30 +267,40 @@ impl Sending<'_> {
             true => self.source.modified(),
             false => None,
         };
-        if permissions.is_none() && modified.is_none() {
-            return Ok(());
-        }
-        let attrs = SetAttrs {
-            permissions,
-            modified,
-        };
-        match remote.set_attrs(path, attrs).await {
-            Ok(()) => {
-                let set = Attrs {
-                    permissions,
-                    modified,
-                    ..Attrs::default()
-                };
-                track_attrs(&mut outcome.properties, &set);
-                Ok(())
+        // One by one: a server that refuses the one may take the other.
+        let parts = [
+            ("permissions-set", permissions, None),
+            ("modified-set", None, modified),
+        ];
+        for (part, permissions, modified) in parts {
+            if permissions.is_none() && modified.is_none() {
+                continue;
             }
-            Err(error) if error.is_lost() => Err(plain(Doing::SettingAttributes(path), error)),
-            Err(error) => {
-                let error = plain(Doing::SettingAttributes(path), error);
-                outcome.warnings.push(error);
-                Ok(())
+            let attrs = SetAttrs {
+                permissions,
+                modified,
+            };
+            match remote.set_attrs(path, attrs).await {
+                Ok(()) => {
+                    let set = Attrs {
+                        permissions,
+                        modified,
+                        ..Attrs::default()
+                    };
+                    track_attrs(&mut outcome.properties, &set);
+                    outcome.properties.set(part, "ok");
+                }
+                Err(error) if error.is_lost() => {
+                    return Err(plain(Doing::SettingAttributes(path), error));
+                }
+                Err(error) => {
+                    let error = plain(Doing::SettingAttributes(path), error);
+                    outcome.warnings.push(error);
+                    outcome.properties.set(part, "failed");
+                }
             }
         }
+        Ok(())
     }
 }
 

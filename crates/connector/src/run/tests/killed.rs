@@ -264,3 +264,68 @@ async fn in_place_is_there_once() {
     })
     .await;
 }
+
+/// A source whose earlier version was cut off for good: the part of it that stands is of no use.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_of_an_older_version_of_the_source_goes() {
+    let folder = scratch();
+    let path = folder.path().join("a.txt");
+    let sending = Send {
+        journal: Some(folder.path().join("journal")),
+        ..into(IfExists::Rename)
+    };
+    let server = Server::new(Behaviour::openssh());
+    server.files(|files| files.make_directories(home("in").as_bytes()));
+    std::fs::write(&path, "the first version".repeat(40_000)).unwrap();
+    server.cut_after("write ", 2);
+    let run = |document| {
+        let connector = Connector::new(server.clone(), connection(0));
+        let outcomes = connector.run(Operation::Send(sending.clone()), stream::iter([document]));
+        outcomes.collect::<Vec<_>>()
+    };
+    let outcome = only(run(Document::file(&path)).await);
+    let error = outcome
+        .error
+        .expect("it was cut off, and nothing is tried again");
+    assert_eq!(error.class(), Class::Disconnected);
+    let left = leftovers(&server);
+    assert_eq!(left.len(), 1);
+    assert!(error.message().contains(&left[0]), "{error}");
+    std::fs::write(&path, "the second").unwrap();
+    good(run(Document::file(&path)).await);
+    let wanted = vec![("in/a.txt".to_owned(), "the second".to_owned())];
+    assert_eq!(contents(&server), wanted);
+}
+
+/// What was acknowledged before the first run ended for good is not sent again by the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_run_goes_on_where_the_last_was_acknowledged() {
+    let folder = scratch();
+    let sending = Send {
+        journal: Some(folder.path().join("journal")),
+        ..into(IfExists::Overwrite)
+    };
+    let server = Server::new(Behaviour::openssh());
+    server.files(|files| files.make_directories(home("in").as_bytes()));
+    let body = "0123456789abcdef".repeat(100_000);
+    server.cut_after("write ", 4);
+    let run = || {
+        let connector = Connector::new(server.clone(), connection(0));
+        let documents = stream::iter([document("a", &body).with("document-id", "1")]);
+        let outcomes = connector.run(Operation::Send(sending.clone()), documents);
+        outcomes.collect::<Vec<_>>()
+    };
+    only(run().await)
+        .error
+        .expect("it was cut off, and nothing is tried again");
+    let before = server.calls().len();
+    good(run().await);
+    assert_eq!(contents(&server), vec![("in/a".to_owned(), body.clone())]);
+    let calls = server.calls().split_off(before);
+    let writes = calls
+        .iter()
+        .filter(|call| call.starts_with("write "))
+        .count();
+    // Three of seven were acknowledged, and that was noted when the run ended.
+    assert_eq!(writes, body.len().div_ceil(256 << 10) - 3, "{calls:#?}");
+}

@@ -458,7 +458,11 @@ async fn permissions_and_time_are_set_only_when_asked_and_are_a_separate_matter(
     );
     server.refuse("set-attrs", RemoteErrorKind::Permission);
     let outcome = good(send(&server, preserving, vec![Document::file(&path)]).await);
+    assert_eq!(outcome.warnings.len(), 2);
     assert_eq!(outcome.warnings[0].class(), Class::Permission);
+    for part in ["permissions-set", "modified-set"] {
+        assert_eq!(outcome.properties.text(part), Some("failed"));
+    }
 }
 
 #[tokio::test]
