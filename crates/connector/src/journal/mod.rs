@@ -20,6 +20,7 @@
 mod database;
 mod desk;
 mod fetch;
+mod held;
 mod listing;
 mod owner;
 mod send;

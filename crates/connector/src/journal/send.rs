@@ -12,7 +12,7 @@
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::fetch::{Ended, Held, Recorded};
+use super::held::{Ended, Held, Recorded};
 use super::owner::Life;
 use super::{Fault, Journal, TARGET, Table, Ticket, now, number};
 use crate::error::{Error, Result};

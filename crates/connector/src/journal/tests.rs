@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use bytes::Bytes;
 
-use super::fetch::Held;
+use super::held::Held;
 use super::*;
 use crate::outcome::AfterAction;
 use crate::path::RemotePath;
