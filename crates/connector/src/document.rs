@@ -13,6 +13,8 @@ use base64ct::{Base64, Encoding};
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
+use futures_util::stream::Fuse;
+use std::task::{Context, Poll};
 use tempfile::TempPath;
 use tokio::sync::oneshot;
 
@@ -69,6 +71,15 @@ impl Temporary {
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 impl Body {
+    /// The same body, and a hold on what of it is still on its way.
+    pub(crate) fn held(self) -> (Self, Rest) {
+        let Self::Stream(stream) = self else {
+            return (self, Rest(None));
+        };
+        let shared = Shared(Arc::new(Mutex::new(stream.fuse())));
+        (Self::Stream(Box::pin(shared.clone())), Rest(Some(shared)))
+    }
+
     /// Takes what is still on its way, which nobody has a use for: whoever sends it wants to be rid
     /// of it.
     ///
@@ -82,6 +93,35 @@ impl Body {
             chunk?;
         }
         Ok(())
+    }
+}
+
+/// What of a body was not read.
+pub(crate) struct Rest(Option<Shared>);
+
+impl Rest {
+    /// Takes it, for nobody: the document is where it was to go without.
+    ///
+    /// # Errors
+    /// Its own.
+    pub(crate) async fn read_to_its_end(self) -> Result<()> {
+        match self.0 {
+            Some(rest) => Body::Stream(Box::pin(rest)).read_to_its_end().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// A stream that two have, one after the other.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Fuse<BodyStream>>>);
+
+impl Stream for Shared {
+    type Item = Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.poll_next_unpin(context)
     }
 }
 

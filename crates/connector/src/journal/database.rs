@@ -81,8 +81,9 @@ fn try_open(path: &Path) -> Result<Connection, Fault> {
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(PATIENCE)?;
-    // Looked at before anything is written: what is not ours stays as it is.
-    let fresh = check(&connection, path)?;
+    // Looked at before anything is written: what is not ours stays as it is. In one transaction,
+    // since another process may be making it between any two looks.
+    let fresh = check(&connection.transaction()?, path)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
         let mode: String = row.get(0)?;
         if mode.eq_ignore_ascii_case("wal") {

@@ -1,5 +1,7 @@
 //! Processes on servers in memory: what comes through, and what becomes of the sources.
 
+mod once;
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use super::feed::{Feed, Numbered};
 use super::kept::Kept;
 use super::session::Session;
 use super::{Cancel, Destination, delete, get, list, listen, send};
-use crate::document::{Delivery, Document, Properties, Whole};
+use crate::document::{Body, Delivery, Document, Properties, Whole};
 use crate::error::{Class, Error, Result};
 use crate::journal::Journal;
 use crate::operation::{Delete, Operation};
@@ -263,13 +263,21 @@ impl<C: Connect> Step<C> {
                 Err(error) => return Outcome::failed(properties, error),
             },
         };
+        let (body, rest) = body.held();
         let document = Document {
             body,
             properties,
             delivery: None,
         };
         let mut outcome = send::run(self, send, document, number).await;
-        if outcome.status == Status::Ok {
+        if outcome.delivered {
+            // What was sent before is not read again, and whoever sends it waits to be rid of it.
+            if let Err(error) = rest.read_to_its_end().await {
+                outcome.delivered = false;
+                outcome.status = Status::Failed;
+                outcome.error = Some(error);
+                return outcome;
+            }
             match kept {
                 None => delivery.into_iter().for_each(Delivery::confirm),
                 Some(kept) => {
@@ -290,6 +298,13 @@ impl<C: Connect> Step<C> {
             properties,
             delivery,
         } = document;
+        let body = match self.results {
+            Results::Final => match body.read_to_its_end().await {
+                Ok(()) => Body::Absent,
+                Err(error) => return Outcome::failed(properties, error),
+            },
+            Results::PassedOn => body,
+        };
         let mut outcome = delete::run(self, delete, properties).await;
         if outcome.status == Status::Ok {
             match self.results {
