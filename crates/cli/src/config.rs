@@ -1,4 +1,4 @@
-//! The configuration file: `[connections.NAME]` and `[operations.NAME]` in TOML.
+//! The configuration file: `[connections.NAME]`, `[operations.NAME]` and `[processes.NAME]` in TOML.
 //!
 //! Not the precedence of flags: that is the plan's. The whole file is checked whenever it is read,
 //! and every complaint names file, line and remedy, but never the value of a secret.
@@ -13,6 +13,7 @@ use sansftp_connector::connection::{Connection, PrivateKey, SecretRef};
 use sansftp_connector::operation::{
     Delete, Get, GetAction, List, Listen, Operation, Polling, Send,
 };
+use sansftp_connector::process::{Process, ProcessStep};
 use sansftp_connector::{Error, Result};
 use serde::Deserialize;
 use toml::Spanned;
@@ -26,6 +27,7 @@ pub(crate) struct Config {
     path: PathBuf,
     connections: BTreeMap<String, Located<Connection>>,
     operations: BTreeMap<String, Located<Operation>>,
+    processes: BTreeMap<String, Located<Process>>,
 }
 
 /// Something of the file, and where it stands.
@@ -65,22 +67,54 @@ impl Config {
             path: path.to_owned(),
             connections: BTreeMap::new(),
             operations: BTreeMap::new(),
+            processes: BTreeMap::new(),
         };
+        let mut steps = Vec::new();
         for (key, value) in root.into_inner() {
             match key.get_ref().as_ref() {
                 "connections" => config.connections = named(&source, value, connection)?,
                 "operations" => config.operations = named(&source, value, operation)?,
+                "processes" => {
+                    config.processes = named(&source, value, |source, entry| {
+                        let (process, places) = process(source, entry)?;
+                        steps.extend(process.steps.iter().cloned().zip(places));
+                        Ok(process)
+                    })?;
+                }
                 other => {
                     return Err(source.unknown(
                         key.span(),
                         other,
                         "",
-                        &["connections", "operations"],
+                        &["connections", "operations", "processes"],
                     ));
                 }
             }
         }
+        for (step, place) in steps {
+            config.check(&step).map_err(|error| {
+                let hint = error.hint().unwrap_or_default();
+                source.refuse(Some(place), error.message(), hint)
+            })?;
+        }
         Ok(config)
+    }
+
+    /// Whether there is what a step names, and its parameters are keys of it.
+    fn check(&self, step: &ProcessStep) -> Result<()> {
+        self.connection(&step.connection)?;
+        let operation = &self.operation(&step.operation)?.value;
+        step.parameters.check(operation)
+    }
+
+    /// A process by its name.
+    ///
+    /// # Errors
+    /// `configuration`: there is none of the name.
+    pub(crate) fn process(&self, name: &str) -> Result<&Located<Process>> {
+        self.processes
+            .get(name)
+            .ok_or_else(|| self.missing("process", name, self.processes.keys()))
     }
 
     /// A connection by its name.
@@ -112,7 +146,7 @@ impl Config {
         let known: Vec<&str> = known.map(String::as_str).collect();
         let hint = match (nearest(name, &known), known.is_empty()) {
             (Some(near), _) => format!("did you mean '{near}'?"),
-            (None, true) => format!("add a table [{what}s.{name}] to the file"),
+            (None, true) => format!("add a table [{}.{name}] to the file", plural(what)),
             (None, false) => format!("there are {}", known.join(", ")),
         };
         Error::configuration(format!("{} has no {what} '{name}'", self.path.display()))
@@ -138,6 +172,14 @@ impl Config {
                 self.path.display()
             );
         }
+    }
+}
+
+fn plural(what: &str) -> &'static str {
+    match what {
+        "connection" => "connections",
+        "operation" => "operations",
+        _ => "processes",
     }
 }
 
@@ -195,13 +237,14 @@ struct Entry<'i> {
     table: DeTable<'i>,
 }
 
-/// Reads the tables below `[connections]` or `[operations]`.
+/// Reads the tables below `[connections]`, `[operations]` or `[processes]`.
 fn named<'i, T>(
     source: &Source<'_>,
     value: Spanned<DeValue<'i>>,
-    read: impl Fn(&Source<'_>, Entry<'i>) -> Result<T>,
+    mut read: impl FnMut(&Source<'_>, Entry<'i>) -> Result<T>,
 ) -> Result<BTreeMap<String, Located<T>>> {
-    let hint = "write [connections.NAME] or [operations.NAME] and the keys below it";
+    let hint =
+        "write [connections.NAME], [operations.NAME] or [processes.NAME] and the keys below it";
     let span = value.span();
     let DeValue::Table(tables) = value.into_inner() else {
         return Err(source.refuse(Some(span), "here is a table of named tables expected", hint));
@@ -266,6 +309,28 @@ fn operation(source: &Source<'_>, mut entry: Entry<'_>) -> Result<Operation> {
             }
         },
     }
+}
+
+/// A process, and where each of its steps stands.
+fn process(source: &Source<'_>, mut entry: Entry<'_>) -> Result<(Process, Vec<Range<usize>>)> {
+    entry.title = format!("processes.{}", entry.title);
+    let (place, title) = (entry.place.clone(), entry.title.clone());
+    let steps = entry.table.get("steps").map(Spanned::get_ref);
+    let places: Vec<Range<usize>> = match steps {
+        Some(DeValue::Array(steps)) => steps.iter().map(Spanned::span).collect(),
+        _ => Vec::new(),
+    };
+    let hint = "write steps = [ { connection = \"NAME\", operation = \"NAME\" } ]";
+    if steps.is_none() {
+        let message = format!("[{title}] has no steps");
+        return Err(source.refuse(Some(place), &message, hint));
+    }
+    let process: Process = entry.read(source)?;
+    if process.steps.is_empty() {
+        let message = format!("[{title}] has no step in its steps");
+        return Err(source.refuse(Some(place), &message, hint));
+    }
+    Ok((process, places))
 }
 
 /// The keys of Listen and those of the Get that it feeds, in one table.

@@ -5,12 +5,14 @@
 //! its remedy.
 
 mod operations;
+mod process;
 mod serve;
 #[cfg(test)]
 mod tests;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,7 @@ use crate::args::{
 use crate::config::{Config, Located};
 use crate::target::Target;
 
+pub(crate) use process::{Process, StepOf, Told, plan, run};
 pub(crate) use serve::{
     Access, Bounds, HostKeyFiles, LogLevel, LogTo, Password, Serve, Site, Stdio, StdioLog, UsersOf,
     Who, serve,
@@ -133,6 +136,8 @@ pub(crate) struct Step {
     pub(crate) documents: Vec<Document>,
     /// Where the files of a Get go.
     pub(crate) into: Option<PathBuf>,
+    /// So many sessions at most.
+    pub(crate) jobs: NonZeroUsize,
 }
 
 /// A host key to look at.
@@ -165,6 +170,7 @@ pub(crate) fn get(args: &GetArgs, environment: &Environment) -> Result<Step> {
         operation,
         documents: vec![document(properties)],
         into: Some(args.into.clone()),
+        jobs: args.jobs.of(),
     })
 }
 
@@ -181,6 +187,8 @@ pub(crate) struct Watch {
     pub(crate) into: PathBuf,
     /// Who chose the journal.
     pub(crate) kept: Kept,
+    /// So many sessions at most.
+    pub(crate) jobs: NonZeroUsize,
 }
 
 /// Who chose where something is kept.
@@ -223,6 +231,7 @@ pub(crate) fn listen(args: &ListenArgs, environment: &Environment) -> Result<Wat
         properties,
         into: args.into.clone(),
         kept,
+        jobs: args.jobs.of(),
     })
 }
 
@@ -286,6 +295,7 @@ pub(crate) fn send(args: &SendArgs, environment: &Environment) -> Result<Step> {
         operation,
         documents: documents.collect(),
         into: None,
+        jobs: args.jobs.of(),
     })
 }
 
@@ -306,6 +316,7 @@ pub(crate) fn list(args: &ListArgs, environment: &Environment) -> Result<Step> {
         operation,
         documents: vec![document(properties)],
         into: None,
+        jobs: NonZeroUsize::MIN,
     })
 }
 
@@ -334,6 +345,7 @@ pub(crate) fn delete(args: &DeleteArgs, environment: &Environment) -> Result<Ste
         operation,
         documents: documents.collect(),
         into: None,
+        jobs: args.jobs.of(),
     })
 }
 
@@ -356,6 +368,7 @@ pub(crate) fn test(args: &TestArgs, environment: &Environment) -> Result<Step> {
         operation,
         documents: vec![document(properties)],
         into: None,
+        jobs: NonZeroUsize::MIN,
     })
 }
 

@@ -30,6 +30,14 @@ pub trait Connect: Send + Sync + 'static {
     fn connect(&self) -> impl Future<Output = Result<Self::Remote, Error>> + Send;
 }
 
+impl<C: Connect> Connect for Arc<C> {
+    type Remote = C::Remote;
+
+    fn connect(&self) -> impl Future<Output = Result<Self::Remote, Error>> + Send {
+        C::connect(self)
+    }
+}
+
 /// One session: everything that a connector asks of the other end.
 ///
 /// Dropping it ends the session; [`close`](Self::close) does so in good order.

@@ -7,11 +7,13 @@ mod connection;
 mod import;
 mod journal;
 mod operations;
+mod process;
 mod serve;
 #[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -25,6 +27,7 @@ pub(crate) use journal::{
     JournalShowArgs,
 };
 pub(crate) use operations::{DeleteFlags, GetFlags, ListFlags, ListenFlags, SendFlags};
+pub(crate) use process::{PlanArgs, Planned, RunArgs};
 pub(crate) use serve::{DemoArgs, ServeArgs, StdioArgs};
 
 /// Gets files from SFTP servers and sends files to them, losing none and overwriting none by
@@ -64,6 +67,13 @@ pub(crate) enum Command {
     /// Watch a directory of the server, and fetch what is new in it, until it is stopped.
     #[command(after_help = LISTEN_EXAMPLES)]
     Listen(Box<ListenArgs>),
+    /// Run a process of the configuration: steps in order, each taking what comes out of the one
+    /// before.
+    #[command(after_help = process::RUN_EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Show the requests that a process, get, send or delete would make, and change nothing.
+    #[command(after_help = process::PLAN_EXAMPLES)]
+    Plan(Box<PlanArgs>),
     /// Connect, authenticate and list, and say what was agreed on.
     #[command(after_help = TEST_EXAMPLES)]
     Test(Box<TestArgs>),
@@ -102,6 +112,8 @@ pub(crate) struct GetArgs {
     #[command(flatten)]
     pub(crate) flags: GetFlags,
     #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    #[command(flatten)]
     pub(crate) reach: ReachArgs,
     #[command(flatten)]
     pub(crate) session: SessionArgs,
@@ -122,6 +134,8 @@ pub(crate) struct SendArgs {
     pub(crate) rename_to: Option<OsString>,
     #[command(flatten)]
     pub(crate) flags: SendFlags,
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
     #[command(flatten)]
     pub(crate) reach: ReachArgs,
     #[command(flatten)]
@@ -157,6 +171,8 @@ pub(crate) struct DeleteArgs {
     #[command(flatten)]
     pub(crate) flags: DeleteFlags,
     #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    #[command(flatten)]
     pub(crate) reach: ReachArgs,
     #[command(flatten)]
     pub(crate) session: SessionArgs,
@@ -177,6 +193,8 @@ pub(crate) struct ListenArgs {
     pub(crate) listening: ListenFlags,
     #[command(flatten)]
     pub(crate) flags: GetFlags,
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
     #[command(flatten)]
     pub(crate) reach: ReachArgs,
     #[command(flatten)]
@@ -230,6 +248,22 @@ pub(crate) struct TargetArgs {
     /// An operation of the configuration; the flags given beside it win.
     #[arg(long, value_name = "NAME")]
     pub(crate) operation: Option<String>,
+}
+
+/// How much at once.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct JobsArgs {
+    /// So many sessions at most, each with a file of its own in hand; 1 when unset.
+    #[arg(long, value_name = "NUMBER")]
+    jobs: Option<NonZeroUsize>,
+}
+
+impl JobsArgs {
+    /// As given, or one.
+    pub(crate) fn of(&self) -> NonZeroUsize {
+        self.jobs.unwrap_or(NonZeroUsize::MIN)
+    }
 }
 
 /// What is printed.

@@ -12,6 +12,7 @@ use sansftp_connector::listen::ListenEvent;
 use sansftp_connector::outcome::{AfterAction, Outcome, SkipReason, Status};
 use sansftp_connector::printable;
 use sansftp_connector::sftp::{Details, ServerKey};
+use sansftp_connector::transcript::Record;
 use serde::Deserialize;
 
 use super::{Recorded, Report, Rows, Tally};
@@ -39,7 +40,7 @@ pub(super) fn row(rows: Rows, outcome: &Outcome, verbose: bool) -> Option<String
             Rows::Send => Some(transferred(outcome, &sent(outcome))),
             Rows::List => entry(outcome),
             Rows::Delete => Some(transferred(outcome, deleted(outcome))),
-            Rows::None => None,
+            Rows::Steps | Rows::Requests | Rows::None => None,
         },
     }
 }
@@ -102,6 +103,31 @@ fn transferred(outcome: &Outcome, how: &str) -> String {
     let size = size.map_or_else(|| "-".to_owned(), |size| BinaryBytes(size).to_string());
     let name = subject(properties).unwrap_or_default();
     format!("{size:>10}  {name}{how}")
+}
+
+/// A request that is only planned, and its number.
+pub(super) fn request(number: u64, request: &Record) -> String {
+    let mut line = format!("{number:>5}  {:<16}", request.operation);
+    for (before, path) in [(" ", &request.path), (" -> ", &request.to)] {
+        if let Some(path) = path {
+            line.push_str(&format!("{before}{}", printable(path.as_bytes())));
+        }
+    }
+    let mut notes = Vec::new();
+    notes.extend(request.mode.clone());
+    notes.extend(request.offset.map(|offset| format!("from byte {offset}")));
+    notes.extend(request.bytes.map(|bytes| format!("{bytes} bytes")));
+    notes.extend(request.entries.map(|entries| format!("{entries} entries")));
+    if request.path.is_none() {
+        notes.push(request.account.to_string());
+    }
+    if !notes.is_empty() {
+        line.push_str(&format!("  ({})", notes.join(", ")));
+    }
+    if request.result != "ok" {
+        line.push_str(&format!("  {}", printable(request.result.as_bytes())));
+    }
+    line
 }
 
 /// All that is tracked of a document, in lines of a width that terminals have.
@@ -322,8 +348,13 @@ pub(super) fn recorded(key: &ServerKey, recorded: Recorded) -> String {
 }
 
 /// What became of everything, in one line.
-pub(super) fn summary(rows: Rows, tally: &Tally, seconds: f64) -> Option<String> {
+pub(super) fn summary(rows: Rows, tally: &Tally, requests: u64, seconds: f64) -> Option<String> {
     let done = match rows {
+        Rows::Requests => {
+            let requests = HumanCount(requests);
+            return Some(format!("{requests} requests; nothing was changed"));
+        }
+        Rows::Steps => "done",
         Rows::Get | Rows::Listen => "fetched",
         Rows::Send => "sent",
         Rows::Delete => "deleted",
@@ -404,9 +435,9 @@ mod tests {
             bytes: 2048,
         };
         assert_eq!(
-            summary(Rows::Get, &tally, 0.25).unwrap(),
+            summary(Rows::Get, &tally, 0, 0.25).unwrap(),
             "2 fetched, 1 failed, 3 skipped (filtered), 1 skipped (limit); 2.00 KiB in 0.2 s"
         );
-        assert!(summary(Rows::List, &tally, 0.25).is_none());
+        assert!(summary(Rows::List, &tally, 0, 0.25).is_none());
     }
 }

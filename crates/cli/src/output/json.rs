@@ -7,6 +7,7 @@ use sansftp_connector::document::Body;
 use sansftp_connector::listen::ListenEvent;
 use sansftp_connector::outcome::Outcome;
 use sansftp_connector::sftp::{Details, KeyState, ServerKey};
+use sansftp_connector::transcript::Record;
 use serde::Serialize;
 
 use super::{Recorded, Report, Tally};
@@ -14,6 +15,9 @@ use super::{Recorded, Report, Tally};
 #[derive(Serialize)]
 struct OutcomeEvent<'a> {
     event: &'static str,
+    /// The step of a process in which it came to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<usize>,
     #[serde(flatten)]
     outcome: &'a Outcome,
     /// What List tells of an entry.
@@ -22,15 +26,31 @@ struct OutcomeEvent<'a> {
 }
 
 /// One outcome.
-pub(super) fn outcome(outcome: &Outcome) -> String {
+pub(super) fn outcome(step: Option<usize>, outcome: &Outcome) -> String {
     let document = match outcome.document.as_ref().map(|document| &document.body) {
         Some(Body::Bytes(body)) => serde_json::from_slice(body).ok(),
         _ => None,
     };
     text(&OutcomeEvent {
         event: "outcome",
+        step,
         outcome,
         document,
+    })
+}
+
+#[derive(Serialize)]
+struct RequestEvent<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    request: &'a Record,
+}
+
+/// What would be asked of a server.
+pub(super) fn request(request: &Record) -> String {
+    text(&RequestEvent {
+        event: "request",
+        request,
     })
 }
 
@@ -137,10 +157,13 @@ mod tests {
     fn an_outcome_is_one_flat_object_that_begins_with_its_event() {
         let mut properties = Properties::default();
         properties.set("filename", &b"a\n\xff"[..]);
-        let told = outcome(&Outcome {
-            properties,
-            ..Outcome::default()
-        });
+        let told = outcome(
+            None,
+            &Outcome {
+                properties,
+                ..Outcome::default()
+            },
+        );
         assert_eq!(
             told,
             r#"{"event":"outcome","status":"ok","filename":"a\n�","filename-base64":"YQr/","after-action":"none"}"#
@@ -149,10 +172,13 @@ mod tests {
 
     #[test]
     fn an_entry_of_a_listing_has_its_document() {
-        let told = outcome(&Outcome {
-            document: Some(Document::bytes(r#"{"name":"a","uid":7}"#)),
-            ..Outcome::default()
-        });
+        let told = outcome(
+            None,
+            &Outcome {
+                document: Some(Document::bytes(r#"{"name":"a","uid":7}"#)),
+                ..Outcome::default()
+            },
+        );
         assert!(
             told.contains(r#""document":{"name":"a","uid":7}"#),
             "{told}"

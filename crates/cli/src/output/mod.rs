@@ -15,9 +15,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sansftp_connector::listen::ListenEvent;
+use sansftp_connector::operation::Operation;
 use sansftp_connector::outcome::{Outcome, Status};
 use sansftp_connector::progress::Observer;
 use sansftp_connector::sftp::{Details, ServerKey};
+use sansftp_connector::transcript::Record;
 use sansftp_connector::{Error, printable};
 
 pub(crate) use self::progress::Bars;
@@ -36,6 +38,9 @@ pub(crate) struct Output {
     tally: Tally,
     started: Instant,
     reader: Reader,
+    /// The step that outcomes are told of.
+    step: Option<usize>,
+    requests: u64,
 }
 
 /// For whom.
@@ -92,6 +97,10 @@ pub(crate) enum Rows {
     List,
     /// Files deleted.
     Delete,
+    /// Documents in the steps of a process.
+    Steps,
+    /// Requests that are only planned.
+    Requests,
     /// No files and no entries: what matters is told in another way.
     None,
 }
@@ -105,8 +114,26 @@ impl Rows {
             Command::Send(_) => Self::Send,
             Command::List(_) => Self::List,
             Command::Delete(_) => Self::Delete,
+            Command::Run(_) => Self::Steps,
+            Command::Plan(_) => Self::Requests,
             _ => Self::None,
         }
+    }
+
+    /// What the outcomes of an operation are about.
+    pub(crate) fn of_operation(operation: &Operation) -> Self {
+        match operation {
+            Operation::Get(_) => Self::Get,
+            Operation::Listen(_) => Self::Listen,
+            Operation::Send(_) => Self::Send,
+            Operation::List(_) => Self::List,
+            Operation::Delete(_) => Self::Delete,
+        }
+    }
+
+    /// Whether files are transferred.
+    pub(crate) fn transfers(self) -> bool {
+        matches!(self, Self::Get | Self::Listen | Self::Send)
     }
 }
 
@@ -151,14 +178,15 @@ impl Output {
             tally: Tally::default(),
             started: Instant::now(),
             reader: Reader::There,
+            step: None,
+            requests: 0,
         }
     }
 
     /// Who is told of the progress of transfers.
     pub(crate) fn observer(&self, rows: Rows) -> Observer {
-        let transfers = matches!(rows, Rows::Get | Rows::Listen | Rows::Send);
         let person = self.form == Form::Human && self.detail > Detail::Quiet;
-        if transfers && person && io::stderr().is_terminal() {
+        if rows.transfers() && person && io::stderr().is_terminal() {
             return Observer::new(Arc::new(self.bars.watch()));
         }
         Observer::default()
@@ -173,7 +201,7 @@ impl Output {
     pub(crate) fn outcome(&mut self, rows: Rows, outcome: &Outcome) {
         self.count(rows, outcome);
         if self.form == Form::Json {
-            self.line(&json::outcome(outcome));
+            self.line(&json::outcome(self.step, outcome));
             return;
         }
         let subject = human::subject(&outcome.properties);
@@ -187,10 +215,38 @@ impl Output {
             self.complain("warning", subject.as_deref(), warning);
         }
         if let Some(row) = human::row(rows, outcome, self.detail == Detail::Verbose) {
-            self.line(&row);
+            self.line(&match self.step {
+                Some(step) => format!("{step}: {row}"),
+                None => row,
+            });
         }
         if self.tracked == Tracked::Shown && rows != Rows::List && outcome.status == Status::Ok {
             self.line(&human::tracked(&outcome.properties));
+        }
+    }
+
+    /// The same in a step of a process, whose steps' outcomes are about these.
+    pub(crate) fn outcome_of_step(&mut self, step: usize, rows: &[Rows], outcome: &Outcome) {
+        let own = step.checked_sub(1).and_then(|index| rows.get(index));
+        self.step = Some(step);
+        self.outcome(own.copied().unwrap_or(Rows::None), outcome);
+        self.step = None;
+    }
+
+    /// What would become of a document; people see what would go wrong.
+    pub(crate) fn planned(&mut self, step: Option<usize>, outcome: &Outcome) {
+        self.step = step;
+        self.outcome(Rows::None, outcome);
+        self.step = None;
+    }
+
+    /// What would be asked of a server.
+    pub(crate) fn request(&mut self, request: &Record) {
+        self.requests += 1;
+        match self.form {
+            Form::Json => self.line(&json::request(request)),
+            Form::Human if self.detail == Detail::Quiet => {}
+            Form::Human => self.line(&human::request(self.requests, request)),
         }
     }
 
@@ -316,7 +372,7 @@ impl Output {
             }
             Form::Human if self.detail == Detail::Quiet => {}
             Form::Human => {
-                if let Some(summary) = human::summary(rows, &self.tally, seconds) {
+                if let Some(summary) = human::summary(rows, &self.tally, self.requests, seconds) {
                     self.line(&summary);
                 }
             }

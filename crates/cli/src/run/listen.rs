@@ -25,6 +25,7 @@ pub(super) async fn run(
     make_room(&watch)?;
     let connect = prepare(&watch.connection, signals).await?;
     let connector = Connector::new(connect, watch.connection)
+        .with_jobs(watch.jobs)
         .with_observer(output.observer(rows))
         .with_destination(Destination::Directory(watch.into));
     let mut events = connector.listen(watch.listen, watch.properties);

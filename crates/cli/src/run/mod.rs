@@ -5,6 +5,7 @@
 mod demo;
 mod journal;
 mod listen;
+mod process;
 mod serve;
 mod session;
 mod stdio;
@@ -12,10 +13,8 @@ mod test;
 mod transfer;
 mod trust;
 
-use std::sync::Arc;
-
 use sansftp_connector::connection::Connection;
-use sansftp_connector::sftp::SftpConnect;
+use sansftp_connector::sftp::{Sessions, SftpConnect};
 use sansftp_connector::{Class, Error, Result};
 use sansftp_server::service::StandardError;
 
@@ -49,6 +48,11 @@ pub(crate) async fn run(command: &Command) -> Code {
         Command::List(args) => &args.output,
         Command::Delete(args) => &args.output,
         Command::Listen(args) => &args.output,
+        Command::Run(args) => &args.output,
+        Command::Plan(args) => match args.output() {
+            Some(output) => output,
+            None => return Code::Usage,
+        },
         Command::Test(args) => &args.output,
         Command::Trust(args) => &args.output,
         Command::Demo(args) => &args.output,
@@ -124,6 +128,8 @@ async fn carry_out(
         Command::Listen(args) => {
             listen::run(plan::listen(args, environment)?, rows, output, signals).await
         }
+        Command::Run(args) => process::run(plan::run(args, environment)?, output, signals).await,
+        Command::Plan(args) => process::plan(plan::plan(args, environment)?, output, signals).await,
         Command::Test(args) => test::run(plan::test(args, environment)?, output, signals).await,
         Command::Journal(args) => journal::run(args, output, signals).await,
         Command::Trust(args) => trust::run(plan::trust(args, environment)?, output, signals).await,
@@ -141,9 +147,19 @@ async fn carry_out(
 /// Reads keys, secrets and known hosts, on a thread of its own: a secret's command may take long,
 /// and a person may be asked.
 async fn prepare(connection: &Connection, signals: &mut Signals) -> Result<Noting, Ended> {
-    let connection = Arc::new(connection.clone());
-    let reading =
-        tokio::task::spawn_blocking(move || SftpConnect::prepare(&connection, ask::person()));
+    prepare_with(connection, &Sessions::new(), signals).await
+}
+
+/// The same for one of several connections.
+async fn prepare_with(
+    connection: &Connection,
+    sessions: &Sessions,
+    signals: &mut Signals,
+) -> Result<Noting, Ended> {
+    let (connection, sessions) = (connection.clone(), sessions.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        SftpConnect::prepare_with(&connection, ask::person(), &sessions)
+    });
     tokio::select! {
         prepared = reading => match prepared {
             Ok(prepared) => Ok(Noting::new(prepared?)),

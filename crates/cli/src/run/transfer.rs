@@ -29,8 +29,9 @@ pub(super) async fn run(
     signals: &mut Signals,
 ) -> Result<(), Ended> {
     let connect = prepare(&step.connection, signals).await?;
-    let mut connector =
-        Connector::new(connect, step.connection).with_observer(output.observer(rows));
+    let mut connector = Connector::new(connect, step.connection)
+        .with_jobs(step.jobs)
+        .with_observer(output.observer(rows));
     if let Some(into) = step.into {
         connector = connector.with_destination(Destination::Directory(into));
     }

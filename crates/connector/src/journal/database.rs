@@ -83,7 +83,9 @@ fn try_open(path: &Path) -> Result<Connection, Fault> {
     connection.busy_timeout(PATIENCE)?;
     // Looked at before anything is written: what is not ours stays as it is. In one transaction,
     // since another process may be making it between any two looks.
-    let fresh = check(&connection.transaction()?, path)?;
+    let looking = connection.transaction()?;
+    let fresh = check(&looking, path)?;
+    drop(looking);
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
         let mode: String = row.get(0)?;
         if mode.eq_ignore_ascii_case("wal") {

@@ -65,6 +65,7 @@ impl<C: Connect> Pipeline<C> {
             checked.map_err(|error| error.in_step(number))?;
         }
         refuse_circles(&stages)?;
+        let stages = fit_sessions(stages)?;
         let cancel = Cancel::default();
         let last = stages.len() - 1;
         let stages = stages.into_iter().enumerate().map(|(index, stage)| {
@@ -179,7 +180,7 @@ fn refuse_circles<C: Connect>(stages: &[Stage<C>]) -> Result<()> {
             after: After::Eager,
             ..
         }) => false,
-        Operation::Get(_) => true,
+        Operation::Get(_) | Operation::Listen(_) => true,
         _ => false,
     };
     let mut before = None;
@@ -200,4 +201,37 @@ fn refuse_circles<C: Connect>(stages: &[Stage<C>]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Each step holds its sessions while it waits for the others: those with one account must have room
+/// side by side.
+fn fit_sessions<C: Connect>(mut stages: Vec<Stage<C>>) -> Result<Vec<Stage<C>>> {
+    let mut jobs: Vec<usize> = stages.iter().map(|it| it.connector.jobs().get()).collect();
+    for index in 0..stages.len() {
+        let connection = stages[index].connector.connection();
+        let (account, room) = (connection.account(), connection.max_sessions.get());
+        let same: Vec<usize> = (0..stages.len())
+            .filter(|&other| stages[other].connector.connection().account() == account)
+            .collect();
+        if same.len() > room {
+            let message = format!(
+                "{} steps work with {account} at the same time, and max-sessions is {room}",
+                same.len()
+            );
+            return Err(Error::configuration(message)
+                .with_hint(format!("raise max-sessions to {} or more", same.len())));
+        }
+        for &other in &same {
+            jobs[other] = jobs[other].min(room);
+        }
+        while same.iter().map(|&other| jobs[other]).sum::<usize>() > room {
+            let most = same.iter().max_by_key(|&&other| jobs[other]);
+            let most = *most.expect("a step has the same account as itself");
+            jobs[most] -= 1;
+        }
+    }
+    for (stage, jobs) in stages.iter_mut().zip(jobs) {
+        stage.connector.set_jobs(jobs);
+    }
+    Ok(stages)
 }

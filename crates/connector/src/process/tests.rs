@@ -583,3 +583,39 @@ fn what_cannot_work_is_refused_before_anyone_is_asked() {
     assert!(refused.message().contains("step 3"), "{refused}");
     assert!(refused.hint().is_some());
 }
+
+#[tokio::test]
+async fn steps_of_one_account_share_its_sessions_and_cannot_starve_each_other() {
+    let names: Vec<String> = (0..12).map(|number| format!("out/{number:02}")).collect();
+    let files: Vec<(&str, &str)> = names
+        .iter()
+        .map(|name| (name.as_str(), "content"))
+        .collect();
+    let server = server(&files);
+    let connector = |sessions| {
+        let connection = Connection {
+            max_sessions: NonZeroUsize::new(sessions).unwrap(),
+            ..connection("mem")
+        };
+        Connector::new(server.clone(), connection).with_jobs(NonZeroUsize::new(100).unwrap())
+    };
+    let steps = |sessions| {
+        vec![
+            Stage {
+                connector: connector(sessions),
+                operation: get_from("out", GetAction::GetAndDelete).into(),
+            },
+            Stage {
+                connector: connector(sessions),
+                operation: send_to("in").into(),
+            },
+        ]
+    };
+    let refused = Pipeline::new(steps(1)).unwrap_err();
+    assert!(refused.message().contains("max-sessions is 1"), "{refused}");
+    let outcomes = run(steps(5)).await;
+    all_well(&outcomes);
+    assert_eq!(outcomes.len(), 24);
+    let (opened, open) = server.sessions();
+    assert!(opened <= 5 && open == 0, "{opened} {open}");
+}

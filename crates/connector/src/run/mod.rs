@@ -142,6 +142,19 @@ impl<C: Connect> Connector<C> {
         self
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn jobs(&self) -> NonZeroUsize {
+        self.jobs
+    }
+
+    /// At least one.
+    pub(crate) fn set_jobs(&mut self, jobs: usize) {
+        self.jobs = NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN);
+    }
+
     /// Which keys each document's properties give.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
@@ -204,7 +217,7 @@ impl<C: Connect> Connector<C> {
             (None, Some(path)) => Transcript::to_file(path),
             (None, None) => Err(Error::configuration("no transcript is wanted")),
         };
-        Transcribed::new(connect, wanted.then_some(open))
+        Transcribed::new(connect, &self.connection.account(), wanted.then_some(open))
     }
 
     /// Runs an operation over documents. No documents, no connection. Nothing happens until the

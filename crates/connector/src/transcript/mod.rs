@@ -49,6 +49,8 @@ enum Sink {
 pub struct Record {
     /// The number of the session in the transcript, from 1.
     pub session: u64,
+    /// With whom: `user@host:port` as configured.
+    pub account: Arc<str>,
     /// When it ended, RFC 3339.
     pub time: String,
     /// What was asked: `connect`, `realpath`, `lstat`, `stat`, `list`, `read-directory`,
@@ -106,9 +108,10 @@ impl Transcript {
         }))
     }
 
-    fn session(&self) -> Session {
+    fn session(&self, account: &Arc<str>) -> Session {
         Session {
             transcript: self.clone(),
+            account: Arc::clone(account),
             number: 1 + self.0.sessions.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -141,6 +144,7 @@ impl Transcript {
 #[derive(Clone, Debug)]
 struct Session {
     transcript: Transcript,
+    account: Arc<str>,
     number: u64,
 }
 
@@ -159,6 +163,7 @@ impl Line {
             begun: Instant::now(),
             record: Record {
                 session: session.number,
+                account: Arc::clone(&session.account),
                 operation,
                 path: path.cloned(),
                 ..Record::default()
@@ -189,6 +194,7 @@ impl Serialize for Record {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("time", &self.time)?;
         map.serialize_entry("session", &self.session)?;
+        map.serialize_entry("account", &*self.account)?;
         map.serialize_entry("operation", self.operation)?;
         for (name, encoded, path) in [
             ("path", "path-base64", &self.path),
@@ -227,6 +233,7 @@ mod tests {
     fn a_line_has_what_was_asked_and_what_came_of_it() {
         let record = Record {
             session: 1,
+            account: "u@h:22".into(),
             time: "2026-01-01T00:00:00Z".to_owned(),
             operation: "rename",
             path: Some(RemotePath::new(&b"/a\xff"[..])),
@@ -237,7 +244,7 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&record).unwrap(),
-            "{\"time\":\"2026-01-01T00:00:00Z\",\"session\":1,\"operation\":\"rename\",\
+            "{\"time\":\"2026-01-01T00:00:00Z\",\"session\":1,\"account\":\"u@h:22\",\"operation\":\"rename\",\
              \"path\":\"/a\u{fffd}\",\"path-base64\":\"L2H/\",\"to\":\"/b\",\"result\":\"ok\",\
              \"milliseconds\":3}"
         );

@@ -19,6 +19,7 @@ use crate::remote::{
 /// Makes sessions that write a transcript; without one, sessions as they are.
 pub struct Transcribed<T> {
     inner: Arc<T>,
+    account: Arc<str>,
     transcript: Option<Wanted>,
 }
 
@@ -29,6 +30,7 @@ impl<C> Transcribed<C> {
     /// Writes what the sessions are asked into what this opens, once, when there is a session.
     pub(crate) fn new(
         connect: Arc<C>,
+        account: &str,
         open: Option<impl Fn() -> Result<Transcript> + Send + Sync + 'static>,
     ) -> Self {
         let transcript = open.map(|open| {
@@ -37,6 +39,7 @@ impl<C> Transcribed<C> {
         });
         Self {
             inner: connect,
+            account: account.into(),
             transcript,
         }
     }
@@ -53,7 +56,7 @@ impl<C: Connect> Connect for Transcribed<C> {
                 session: None,
             });
         };
-        let session = wanted()?.session();
+        let session = wanted()?.session(&self.account);
         let line = Line::new(&session, "connect", None);
         let connected = self.inner.connect().await;
         line.end(match &connected {

@@ -20,7 +20,10 @@ const FILES: Files = &[
 ];
 
 /// Where a name can only be claimed by an empty file, an empty file cannot be told from a claim.
-const NONE_EMPTY: Files = &[("a", "the first of them, in several chunks"), ("c", "the last")];
+const NONE_EMPTY: Files = &[
+    ("a", "the first of them, in several chunks"),
+    ("c", "the last"),
+];
 
 /// Two servers and a journal.
 struct Scene {

@@ -1,0 +1,159 @@
+//! Resolving `run` and `plan`: a process of the configuration, or a command, as steps.
+//!
+//! Not the running, and no contact with a server.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use sansftp_connector::connection::Connection;
+use sansftp_connector::document::Document;
+use sansftp_connector::operation::Operation;
+use sansftp_connector::process::{Parameters, ProcessStep};
+use sansftp_connector::{Error, Result};
+
+use super::{Configured, Environment, Step, at, delete, get, is_there, send};
+use crate::args::{PlanArgs, Planned, ReachArgs, RunArgs};
+use crate::config::Located;
+
+/// Steps in order, and what the first one receives.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) steps: Vec<StepOf>,
+    pub(crate) documents: Vec<Document>,
+    /// Whether its outcomes say in which step they came to be.
+    pub(crate) told: Told,
+}
+
+/// How steps are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// With their number.
+    Numbered,
+    /// There is but one.
+    Alone,
+}
+
+/// One step.
+#[derive(Debug)]
+pub(crate) struct StepOf {
+    /// With whom; the name is that of the configuration, so that one account is prepared once.
+    pub(crate) name: String,
+    pub(crate) connection: Connection,
+    pub(crate) operation: Operation,
+    pub(crate) parameters: Parameters,
+    pub(crate) jobs: NonZeroUsize,
+    pub(crate) into: Option<PathBuf>,
+}
+
+/// Resolves `sansftp run`.
+///
+/// # Errors
+/// `configuration`.
+pub(crate) fn run(args: &RunArgs, environment: &Environment) -> Result<Process> {
+    let reach = ReachArgs {
+        config: args.config.clone(),
+        ..ReachArgs::default()
+    };
+    let config = Configured::of(&reach, environment)?;
+    let Located { value, place } = config.file()?.process(&args.process)?;
+    let count = value.steps.len();
+    let mut steps = Vec::with_capacity(count);
+    for (number, step) in (1..).zip(&value.steps) {
+        let is_last = number == count;
+        let step = one(&config, step, args, is_last);
+        steps.push(step.map_err(|error| at(Some(place.clone()), error.in_step(number)))?);
+    }
+    Ok(Process {
+        steps,
+        documents: match args.files.is_empty() {
+            true => vec![Document::empty()],
+            false => args.files.iter().map(Document::file).collect(),
+        },
+        told: Told::Numbered,
+    })
+}
+
+/// Resolves `sansftp plan`.
+///
+/// # Errors
+/// `configuration`.
+pub(crate) fn plan(args: &PlanArgs, environment: &Environment) -> Result<Process> {
+    let step = match (&args.command, &args.process) {
+        (Some(Planned::Get(args)), _) => get(args, environment)?,
+        (Some(Planned::Send(args)), _) => send(args, environment)?,
+        (Some(Planned::Delete(args)), _) => delete(args, environment)?,
+        (None, Some(args)) => return run(args, environment),
+        (None, None) => {
+            return Err(Error::configuration("there is nothing to plan")
+                .with_hint("name a process, or one of get, send and delete"));
+        }
+    };
+    let Step {
+        connection,
+        operation,
+        documents,
+        into,
+        jobs,
+    } = step;
+    let step = StepOf {
+        name: String::new(),
+        connection,
+        operation,
+        parameters: Parameters::default(),
+        jobs,
+        into,
+    };
+    Ok(Process {
+        steps: vec![step],
+        documents,
+        told: Told::Alone,
+    })
+}
+
+fn one(
+    config: &Configured<'_>,
+    step: &ProcessStep,
+    args: &RunArgs,
+    is_last: bool,
+) -> Result<StepOf> {
+    let file = config.file()?;
+    let mut connection = file.connection(&step.connection)?.value.clone();
+    if args.transcript.is_some() {
+        connection.transcript.clone_from(&args.transcript);
+    }
+    config.expand(&mut connection);
+    connection.validate()?;
+    let operation = file.operation(&step.operation)?.value.clone();
+    let mut into = step.into.clone();
+    if let Some(into) = &mut into {
+        config.environment.expand(into);
+    }
+    if is_last && args.into.is_some() {
+        into.clone_from(&args.into);
+    }
+    let fetches = matches!(operation, Operation::Get(_) | Operation::Listen(_));
+    match &into {
+        Some(into) if fetches && is_last => is_there(into)?,
+        Some(_) => {
+            return Err(Error::configuration(
+                "into is for a get that is the last step: others deliver to the next",
+            )
+            .with_hint("leave into out, or make this the last step"));
+        }
+        None if fetches && is_last => {
+            return Err(Error::configuration(
+                "the last step is a get, and nothing says where its files go",
+            )
+            .with_hint("give the step into = \"DIR\", or run it with --into DIR"));
+        }
+        None => {}
+    }
+    Ok(StepOf {
+        name: step.connection.clone(),
+        connection,
+        operation,
+        parameters: step.parameters.clone(),
+        jobs: step.jobs,
+        into,
+    })
+}
