@@ -465,9 +465,77 @@ mod tests {
             "s.toml:4: unknown key 'file-fliter' in [operations.a]"
         );
         assert_eq!(hint, "did you mean 'file-filter'?");
-        let (message, hint) = refusal("[processes.a]\n");
-        assert_eq!(message, "s.toml:1: unknown key 'processes'");
+        let (message, hint) = refusal("[procedures.a]\n");
+        assert_eq!(message, "s.toml:1: unknown key 'procedures'");
         assert!(hint.contains("connections, operations"));
+    }
+
+    /// A process with these steps, which begin in line 7.
+    fn with_steps(steps: &str) -> String {
+        format!(
+            "[connections.partner]\nhost = 'h'\n[operations.put]\naction = 'send'\n\n\
+             [processes.daily]\n{steps}\n"
+        )
+    }
+
+    #[test]
+    fn a_process_has_its_steps_in_order() {
+        let config = parse(&with_steps(
+            "steps = [ { connection = 'partner', operation = 'put' },\n\
+             { connection = 'partner', operation = 'put', jobs = 4,\n\
+             parameters = { remote-directory = 'in/{property.region}' } } ]",
+        ))
+        .unwrap();
+        let process = config.process("daily").unwrap();
+        assert_eq!(process.place, "s.toml:6");
+        let [first, second] = &process.value.steps[..] else {
+            panic!("{process:?}");
+        };
+        assert!(first.parameters.is_empty() && first.jobs.get() == 1);
+        assert!(!second.parameters.is_empty() && second.jobs.get() == 4);
+        let error = config.process("dayly").unwrap_err();
+        assert_eq!(error.hint(), Some("did you mean 'daily'?"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_step_is_told_with_its_line() {
+        let refused = |steps: &str, line: usize, words: &str, remedy: &str| {
+            let (message, hint) = refusal(&with_steps(steps));
+            assert!(
+                message.starts_with(&format!("s.toml:{line}: ")),
+                "{message}"
+            );
+            assert!(message.contains(words), "{message}");
+            assert!(hint.contains(remedy), "{hint}");
+        };
+        let put = "{ connection = 'partner', operation = 'put' }";
+        refused("", 6, "has no steps", "steps = [");
+        refused("steps = []", 6, "no step", "steps = [");
+        let step = "{ connection = 'partnr', operation = 'put' }";
+        refused(
+            &format!("steps = [{put},\n{step}]"),
+            8,
+            "'partnr'",
+            "did you mean 'partner'?",
+        );
+        let step = "{ connection = 'partner', operation = 'fetch' }";
+        refused(
+            &format!("steps = [{put},\n{step}]"),
+            8,
+            "'fetch'",
+            "there are put",
+        );
+        let step =
+            "{ connection = 'partner', operation = 'put', parameters = { directory = 'x' } }";
+        refused(
+            &format!("steps = [{step}]"),
+            7,
+            "'directory' is no key of send",
+            "remote-directory",
+        );
+        let step = "{ connection = 'partner', operation = 'put', job = 4 }";
+        refused(&format!("steps = [{step}]"), 7, "job", "");
+        refused("steps = 'put'", 7, "steps", "");
     }
 
     #[test]

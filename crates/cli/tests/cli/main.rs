@@ -11,6 +11,7 @@ mod journal;
 mod listen;
 mod names;
 mod output;
+mod process;
 mod refused;
 mod send;
 mod serve;
