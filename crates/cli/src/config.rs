@@ -155,7 +155,9 @@ impl Config {
 
     fn warn_of_open_secrets(&self) {
         let literal = |connection: &Connection| {
-            let secrets = [&connection.password, &connection.passphrase];
+            let proxy = connection.proxy.as_ref();
+            let of_proxy = proxy.map_or(&None, |it| &it.password);
+            let secrets = [&connection.password, &connection.passphrase, of_proxy];
             let in_key = matches!(
                 connection.private_key,
                 Some(PrivateKey::Text(SecretRef::Literal(_)))
@@ -358,6 +360,11 @@ fn listen<'i>(source: &Source<'_>, mut entry: Entry<'i>) -> Result<Listen> {
     Ok(Listen::new(polling.read(source)?, entry.read(source)?))
 }
 
+/// Whether a complaint is about the value of a secret, which it may repeat.
+fn is_of_secret(complaint: &str) -> bool {
+    complaint.contains("{ env = ")
+}
+
 impl<'i> Entry<'i> {
     /// Reads the table as `T`, whose keys are all that it may have.
     fn read<T: Deserialize<'i>>(self, source: &Source<'_>) -> Result<T> {
@@ -381,6 +388,9 @@ impl<'i> Entry<'i> {
                 // What the reader says may repeat the value.
                 Some(key @ ("password" | "passphrase" | "private-key")) => {
                     format!("[{}] {key} is not written as it should be", self.title)
+                }
+                Some(key @ ("proxy" | "jump")) if is_of_secret(error.message()) => {
+                    format!("[{}] a secret in {key} is not written as it should be", self.title)
                 }
                 Some(key) => format!("[{}] {key}: {}", self.title, error.message()),
                 None => format!("[{}] {}", self.title, error.message()),

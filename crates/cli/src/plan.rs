@@ -9,6 +9,7 @@ mod process;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -501,7 +502,8 @@ impl<'a> Configured<'a> {
             }
         };
         self.flags(&mut connection, reach, session);
-        self.expand(&mut connection);
+        way::proxy(&mut connection, reach)?;
+        self.settle(&mut connection)?;
         connection.validate().map_err(|error| at(place, error))?;
         Ok((connection, directory))
     }
@@ -512,12 +514,20 @@ impl<'a> Configured<'a> {
         over_option(&mut connection.known_hosts_file, &reach.known_hosts_file);
         over(&mut connection.algorithms, &reach.algorithms);
         over(&mut connection.connect_timeout, &reach.connect_timeout);
+        over_option(&mut connection.bind, &reach.bind);
+        over(&mut connection.ssh_config, &reach.ssh_config);
+        if !reach.jump.is_empty() {
+            connection.jump.clone_from(&reach.jump);
+        }
         over_option(&mut connection.user, &session.user);
         if let Some(path) = &session.private_key {
             connection.private_key = Some(PrivateKey::Path(path.clone()));
-            // The configured one is that of the configured key.
+            // The configured ones are those of the configured key.
             connection.passphrase = None;
+            connection.certificate = None;
         }
+        over_option(&mut connection.certificate, &session.certificate);
+        over(&mut connection.agent, &session.agent);
         if let Some(path) = &session.passphrase_file {
             connection.passphrase = Some(SecretRef::File(path.clone()));
         }
@@ -557,6 +567,9 @@ impl<'a> Configured<'a> {
         }
         secret(&mut connection.password);
         secret(&mut connection.passphrase);
+        if let Some(proxy) = &mut connection.proxy {
+            secret(&mut proxy.password);
+        }
         if let Some(PrivateKey::Text(SecretRef::File(path))) = &mut connection.private_key {
             self.environment.expand(path);
         }

@@ -3,8 +3,12 @@
 //! Not a session and not a socket: nothing here connects. Every key is kebab-case and is also the
 //! name of a command-line flag. Keys that nothing honours are not accepted.
 
+mod jump;
+mod proxy;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,6 +16,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub(crate) use self::jump::HOPS;
+pub use self::jump::Jump;
+pub use self::proxy::{Proxy, ProxyType};
 use crate::error::{Error, Result};
 pub use crate::secret::{PrivateKey, Secret, SecretRef};
 pub use crate::units::{ByteSize, parse_duration, show_duration};
@@ -36,6 +43,11 @@ pub struct Connection {
     /// Where the private key's passphrase is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<SecretRef>,
+    /// A file with an OpenSSH user certificate for the private key, or for a key of the agent's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// Whether the agent that `SSH_AUTH_SOCK` names signs, with each of its keys.
+    pub agent: bool,
     /// The only host keys to trust, in any form that a known_hosts line, a public key file or a
     /// fingerprint has. None: the file decides.
     #[serde(
@@ -50,6 +62,21 @@ pub struct Connection {
     pub host_key_policy: HostKeyPolicy,
     /// What is offered to the server.
     pub algorithms: Algorithms,
+    /// The proxy between us and the server, or the first that is jumped through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
+    /// Servers to go through, in order.
+    #[serde(
+        deserialize_with = "jump::jumps",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub jump: Vec<Jump>,
+    /// The local address to connect from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind: Option<IpAddr>,
+    /// Whether `~/.ssh/config` says what is not set here: HostName, Port, User, IdentityFile,
+    /// ProxyJump, UserKnownHostsFile, HostKeyAlias.
+    pub ssh_config: bool,
     /// The directory of operations that name none; the server's home when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_directory: Option<String>,
@@ -97,10 +124,16 @@ impl Default for Connection {
             password: None,
             private_key: None,
             passphrase: None,
+            certificate: None,
+            agent: false,
             known_host: Vec::new(),
             known_hosts_file: None,
             host_key_policy: HostKeyPolicy::default(),
             algorithms: Algorithms::default(),
+            proxy: None,
+            jump: Vec::new(),
+            bind: None,
+            ssh_config: false,
             remote_directory: None,
             connect_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(60),
@@ -148,7 +181,17 @@ impl Connection {
                     .with_hint("leave connect-timeout and request-timeout out for 30s and 60s"),
             );
         }
-        if self.passphrase.is_some() && self.private_key.is_none() {
+        if let Some(proxy) = &self.proxy {
+            proxy.validate()?;
+        }
+        let has_key = self.private_key.is_some() || self.ssh_config;
+        if self.certificate.is_some() && !has_key && !self.agent {
+            return Err(
+                Error::configuration("a certificate is set, but no key that it is for")
+                    .with_hint("set private-key, or agent = true"),
+            );
+        }
+        if self.passphrase.is_some() && !has_key {
             return Err(Error::configuration(
                 "a passphrase is set, but no private-key to open with it",
             )

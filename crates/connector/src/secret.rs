@@ -4,8 +4,11 @@
 //! when dropped and never shown.
 
 use std::fmt;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -72,7 +75,7 @@ impl SecretRef {
                 .with_hint("check that the file is there and that you may read it")
                 .with_source(error)
             }),
-            Self::Command(words) => run(words),
+            Self::Command(words) => run(words, PATIENCE),
         }
     }
 }
@@ -86,7 +89,12 @@ pub enum PrivateKey {
     Text(SecretRef),
 }
 
-fn run(words: &[String]) -> Result<Secret> {
+/// How long a secret's command may take: a person may have to open a store.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest secret, in bytes, that a command may print: a private key is a tenth of it.
+const LONGEST: u64 = 1 << 16;
+
+fn run(words: &[String], deadline: Duration) -> Result<Secret> {
     let Some((program, arguments)) = words.split_first() else {
         return Err(Error::configuration("a secret's command is empty"));
     };
@@ -97,15 +105,43 @@ fn run(words: &[String]) -> Result<Secret> {
         )
         .with_hint("run it by hand; it must print the secret and end with code 0")
     };
-    let output = Command::new(program)
+    let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::inherit())
         .stderr(Stdio::inherit())
-        .output()
+        .stdout(Stdio::piped())
+        .spawn()
         .map_err(|error| failed(format!("did not start: {error}")))?;
-    let secret = without_line_end(output.stdout);
-    if !output.status.success() {
-        return Err(failed(format!("failed: {}", output.status)));
+    let output = child.stdout.take().expect("its output was asked for");
+    let (said, heard) = mpsc::channel();
+    // It ends with the output: when the program does, or is ended below.
+    std::thread::spawn(move || {
+        let mut text = Zeroizing::new(Vec::new());
+        let read = output.take(LONGEST + 1).read_to_end(&mut text);
+        let _ = said.send(read.map(|_| text));
+    });
+    let text = heard.recv_timeout(deadline);
+    if !matches!(&text, Ok(Ok(text)) if text.len() as u64 <= LONGEST) {
+        // One that goes on, or goes on talking, is not waited for.
+        let _ = child.kill();
+    }
+    let status = child.wait();
+    let text = match text {
+        Ok(Ok(text)) if text.len() as u64 <= LONGEST => text,
+        Ok(Ok(_)) => return Err(failed(format!("printed more than {LONGEST} bytes"))),
+        Ok(Err(error)) => return Err(failed(format!("was not heard: {error}"))),
+        Err(_) => {
+            return Err(failed(format!(
+                "did not end within {} s",
+                deadline.as_secs()
+            )));
+        }
+    };
+    let secret = without_line_end(text.to_vec());
+    match status {
+        Ok(status) if status.success() => {}
+        Ok(status) => return Err(failed(format!("failed: {status}"))),
+        Err(error) => return Err(failed(format!("was lost: {error}"))),
     }
     if secret.expose().is_empty() {
         return Err(failed("printed nothing".to_owned()));
@@ -247,6 +283,25 @@ mod tests {
         let error = missing.resolve().unwrap_err();
         assert_eq!(error.class(), Class::Configuration);
         assert!(error.message().contains("SANSFTP_TEST_NO_SUCH_NAME"));
+    }
+
+    #[test]
+    fn a_command_that_hangs_fails_or_talks_without_end_gives_no_secret() {
+        let run = |words: &[&str], deadline| {
+            let words: Vec<String> = words.iter().map(|it| (*it).to_owned()).collect();
+            super::run(&words, deadline).unwrap_err()
+        };
+        let error = run(&["sleep", "600"], Duration::from_millis(50));
+        assert!(error.message().contains("did not end"), "{error}");
+        let error = run(&["cat", "/dev/zero"], PATIENCE);
+        assert!(error.message().contains("printed more"), "{error}");
+        let words = ["sh", "-c", "echo hunter2; exit 3"];
+        let error = run(&words, PATIENCE);
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(error.message().contains("failed"), "{error}");
+        let words = ["echo", "$HOME; id"].map(str::to_owned);
+        let secret = super::run(&words, PATIENCE).unwrap();
+        assert_eq!(secret.expose(), b"$HOME; id", "no shell reads the words");
     }
 
     #[test]

@@ -19,10 +19,15 @@ user = "edi"
 password = { env = "PASSWORD" }
 private-key = "~/keys/partner.ppk"
 passphrase = { command = ["pass", "show", "partner"] }
+certificate = "~/keys/partner-cert.pub"
+agent = true
 known-host = ["sftp.partner.example ssh-ed25519 AAAA", "SHA256:abc"]
 known-hosts-file = "known_hosts"
 host-key-policy = "accept-new"
 algorithms = "modern,cipher=aes256-ctr:aes128-ctr"
+jump = ["me@gate.example:2222"]
+bind = "10.0.0.7"
+ssh-config = true
 remote-directory = "in"
 connect-timeout = "31s"
 request-timeout = "45s"
@@ -34,6 +39,7 @@ retries = 5
 retry-delay = "2s to 10s"
 memory = "32MiB"
 rekey-limit = "1GiB"
+proxy = { type = "http", host = "proxy.example", port = 3128, user = "me", password = { env = "PROXY" } }
 "#;
 
 const GET: &str = r#"

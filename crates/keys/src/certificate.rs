@@ -79,6 +79,11 @@ pub struct Demand<'a> {
 }
 
 impl Certificate {
+    /// Whom it says that it speaks of.
+    pub const fn kind(&self) -> CertificateKind {
+        self.kind
+    }
+
     /// Takes a certificate apart. Its signature is not looked at.
     ///
     /// # Errors

@@ -2,12 +2,15 @@
 //!
 //! Not the connection: that is made in the plan, of these and of what is configured.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use sansftp_connector::connection::{Algorithms, ByteSize, HostKeyPolicy, RetryDelay};
+use sansftp_connector::connection::{
+    Algorithms, ByteSize, HostKeyPolicy, Jump, Proxy, ProxyType, RetryDelay,
+};
 use sansftp_connector::parse_duration;
 
 /// What every command that connects needs to reach a server.
@@ -30,6 +33,53 @@ pub(crate) struct ReachArgs {
     /// are kex, host-key, cipher and mac.
     #[arg(long, value_name = "LISTS")]
     pub(crate) algorithms: Option<Algorithms>,
+    /// The proxy to go through: http://HOST:PORT, socks4://HOST, socks5://USER@HOST, or runtime for
+    /// what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
+    #[arg(long, value_name = "URL", help_heading = "Way")]
+    pub(crate) proxy: Option<Proxy>,
+    /// What the proxy speaks; runtime takes the one that the environment names.
+    #[arg(long, value_name = "TYPE", help_heading = "Way", conflicts_with = "proxy",
+        value_parser = super::words::<ProxyType>(&["http", "socks4", "socks5", "runtime"]))]
+    pub(crate) proxy_type: Option<ProxyType>,
+    /// Name or address of the proxy, which resolves the server's name.
+    #[arg(
+        long,
+        value_name = "HOST",
+        help_heading = "Way",
+        conflicts_with = "proxy"
+    )]
+    pub(crate) proxy_host: Option<String>,
+    /// TCP port of the proxy, 1080 for SOCKS when unset.
+    #[arg(
+        long,
+        value_name = "PORT",
+        help_heading = "Way",
+        conflicts_with = "proxy"
+    )]
+    pub(crate) proxy_port: Option<u16>,
+    /// Account at the proxy.
+    #[arg(
+        long,
+        value_name = "USER",
+        help_heading = "Way",
+        conflicts_with = "proxy"
+    )]
+    pub(crate) proxy_user: Option<String>,
+    /// A file that holds the password of that account.
+    #[arg(long, value_name = "FILE", help_heading = "Way")]
+    pub(crate) proxy_password_file: Option<PathBuf>,
+    /// Servers to go through, in order, with commas between them: names of configured connections, or
+    /// USER@HOST:PORT.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Way")]
+    pub(crate) jump: Vec<Jump>,
+    /// The local address to connect from.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Way")]
+    pub(crate) bind: Option<IpAddr>,
+    /// Take what is not set from ~/.ssh/config: HostName, Port, User, IdentityFile, ProxyJump,
+    /// UserKnownHostsFile, HostKeyAlias.
+    #[arg(long, value_name = "BOOL", help_heading = "Way",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) ssh_config: Option<bool>,
     /// From name resolution to a session that answers, such as 30s.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) connect_timeout: Option<Duration>,
@@ -48,6 +98,12 @@ pub(crate) struct SessionArgs {
     /// A file that holds the private key's passphrase.
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// A file with an OpenSSH certificate for the private key, or for a key of the agent's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Let the agent that SSH_AUTH_SOCK names sign, with each of its keys.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) agent: Option<bool>,
     /// A file that holds the password. Without it $SANSFTP_PASSWORD is taken.
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::{CommandFactory, Parser};
-use sansftp_connector::connection::Connection;
+use sansftp_connector::connection::{Connection, Proxy};
 use sansftp_connector::operation::{Delete, Get, List, Send, Sort};
 
 use super::{Cli, Command, GetArgs};
@@ -46,6 +46,17 @@ fn every_key_is_a_flag_of_the_same_name_but_for_secrets() {
                 "password" | "passphrase" => {
                     assert!(!flags.contains(*key), "--{key} would show a secret");
                     assert!(flags.contains(&format!("{key}-file")));
+                }
+                "proxy" => {
+                    assert!(flags.contains(*key));
+                    for part in keys_of::<Proxy>() {
+                        let flag = match *part {
+                            "password" => "proxy-password-file".to_owned(),
+                            part => format!("proxy-{part}"),
+                        };
+                        assert!(flags.contains(&flag), "{command} has no flag --{flag}");
+                    }
+                    assert!(!flags.contains("proxy-password"));
                 }
                 key => assert!(flags.contains(key), "{command} has no flag --{key}"),
             }

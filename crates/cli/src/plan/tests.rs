@@ -4,7 +4,7 @@ use std::fs;
 
 use clap::Parser;
 use sansftp_connector::Class;
-use sansftp_connector::connection::{HostKeyPolicy, Secret};
+use sansftp_connector::connection::{HostKeyPolicy, Jump, ProxyType, Secret};
 use sansftp_connector::operation::{Get, GetAction, IfExists};
 use tempfile::TempDir;
 
@@ -302,4 +302,61 @@ fn the_first_configuration_that_is_named_or_found_is_read() {
         host(&place, &["--config", flag.to_str().unwrap()]),
         "of-the-flag"
     );
+}
+
+#[test]
+fn the_proxy_is_named_by_a_url_or_by_its_parts_and_its_password_never() {
+    let place = place();
+    let connection = |flags: &[&str]| {
+        let words = [&["get", "partner"], flags].concat();
+        place.get(&words).0
+    };
+    let proxy = connection(&["--proxy", "socks5://me@p:1081"])
+        .proxy
+        .unwrap();
+    assert_eq!((proxy.kind, proxy.port), (ProxyType::Socks5, Some(1081)));
+    let flags = [
+        "--proxy-type",
+        "http",
+        "--proxy-host",
+        "p",
+        "--proxy-port",
+        "3128",
+    ];
+    let proxy = connection(&flags).proxy.unwrap();
+    assert_eq!(
+        (proxy.kind, proxy.host.as_deref()),
+        (ProxyType::Http, Some("p"))
+    );
+    let user = ["--proxy-user", "me", "--proxy-password-file", "~/f"];
+    let proxy = connection(&[&flags[..], &user].concat()).proxy.unwrap();
+    assert_eq!(proxy.password, Some(SecretRef::File("/users/me/f".into())));
+    let runtime = connection(&["--proxy", "runtime"]).proxy.unwrap();
+    assert_eq!(runtime.kind, ProxyType::Runtime);
+    let refused = place.refusal(&["get", "partner", "--proxy", "http://me:secret@p:1"]);
+    assert!(refused.contains("--proxy holds a password"), "{refused}");
+    assert!(!refused.contains("secret@"), "{refused}");
+    let refused = place.refusal(&["get", "partner", "--proxy-host", "p"]);
+    assert!(refused.contains("type is not known"), "{refused}");
+}
+
+#[test]
+fn a_jump_is_a_configured_connection_or_a_host() {
+    let place = place();
+    let words = [
+        "get",
+        "sftp://h",
+        "--jump",
+        "partner,me@gate:23",
+        "--bind",
+        "127.0.0.1",
+    ];
+    let (connection, _, _) = place.get(&words);
+    let Jump::Connection(partner) = &connection.jump[0] else {
+        panic!("{:?}", connection.jump);
+    };
+    let (configured, _, _) = place.get(&["get", "partner"]);
+    assert_eq!(**partner, configured);
+    assert_eq!(connection.jump[1], Jump::Host("me@gate:23".to_owned()));
+    assert_eq!(connection.bind, Some("127.0.0.1".parse().unwrap()));
 }

@@ -1,39 +1,39 @@
-//! From a connection's settings to a session: what is offered, who is trusted, what failed where.
+//! From a connection's settings to a session: through whom, to whom, what is shared.
+//!
+//! What is shown to each server on the way is in `party`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sansftp_crypto::default_provider;
 use sansftp_keys::sha256_fingerprint;
-use sansftp_proto::config::{Algorithms as Names, Config, KeepAlive};
-use sansftp_proto::crypto::{CryptoProvider, PublicKey};
-use sansftp_proto::error::{Error as Protocol, printable};
-use sansftp_proto::role::Client as ClientRole;
-use sansftp_proto::session::Trust;
-use sansftp_tokio::{Answerer, Client, ConnectError, Credentials, Deadlines, Stage, Target};
+use sansftp_proto::crypto::PublicKey;
+use sansftp_proto::error::printable;
+use sansftp_proto::session::{HostKey, Trust};
+use sansftp_tokio::{Answerer, ChannelStream, Client, ConnectError, Credentials, Way};
 
-use super::credentials::{self, Read};
+use super::party::{Party, Place};
 use super::remote::{Held, SftpRemote};
-use super::sessions::{Door, Sessions};
+use super::sessions::{Inside, Sessions};
 use super::trust::{Judge, show_key};
-use crate::connection::{Category, Connection};
+use super::way::{self, Stop};
+use crate::connection::Connection;
 use crate::error::{Class, Error, Result};
 use crate::remote::Connect;
-
-/// Missed signs of life after which a connection is given up.
-const MISSED: u32 = 3;
 
 /// Makes sessions over SFTP with one account on one server.
 #[derive(Debug)]
 pub struct SftpConnect {
+    /// As configured.
     connection: Connection,
-    provider: CryptoProvider,
-    credentials: Credentials,
-    algorithms: Names,
-    are_given: bool,
+    way: Way,
+    /// To be gone through, in order.
+    jumps: Vec<Party>,
+    end: Party,
     sessions: Sessions,
-    door: Door,
 }
+
+/// A connection to a server that is gone through, and that it is open.
+pub(super) type Jumped = (Client, Inside);
 
 impl SftpConnect {
     /// Reads what the connection refers to: key, password, known hosts. Nothing is contacted.
@@ -55,194 +55,138 @@ impl SftpConnect {
         answerer: Option<Arc<dyn Answerer>>,
         sessions: &Sessions,
     ) -> Result<Self> {
-        let are_given = credentials::are_given(connection) || answerer.is_some();
-        let provider = default_provider();
-        let Read { credentials, mark } =
-            credentials::read(connection, &provider, answerer, sessions)?;
-        let door = sessions.door(connection, credentials.user(), mark);
-        Self::with(
-            connection,
-            provider,
-            credentials,
-            are_given,
-            (sessions.clone(), door),
-        )
+        let party = |stop| Party::new(stop, Place::End, answerer.clone(), sessions);
+        Self::with(connection, answerer.clone(), sessions, party)
     }
 
     /// For who only wants to see the server's key.
     pub(super) fn prepare_to_look(connection: &Connection) -> Result<Self> {
-        let sessions = Sessions::new();
-        let door = sessions.door(connection, "", sessions.mark(&[]));
-        let credentials = Credentials::new("");
-        Self::with(
-            connection,
-            default_provider(),
-            credentials,
-            false,
-            (sessions, door),
-        )
+        Self::with(connection, None, &Sessions::new(), Party::only_to_look)
     }
 
     fn with(
         connection: &Connection,
-        provider: CryptoProvider,
-        credentials: Credentials,
-        are_given: bool,
-        (sessions, door): (Sessions, Door),
+        answerer: Option<Arc<dyn Answerer>>,
+        sessions: &Sessions,
+        end: impl FnOnce(Stop) -> Result<Party>,
     ) -> Result<Self> {
-        connection.validate()?;
-        let algorithms = algorithms(connection, &provider)?;
-        let connection = connection.clone();
-        let this = Self {
-            connection,
-            provider,
-            credentials,
-            algorithms,
-            are_given,
-            sessions,
-            door,
-        };
-        // What cannot be used is said now, and not at the first session.
-        this.judge()?;
-        Ok(this)
-    }
-
-    pub(super) fn judge(&self) -> Result<Judge> {
-        Judge::new(&self.connection)
-    }
-
-    fn config(&self, judge: &Judge) -> Config<ClientRole> {
-        let mut config = Config::client(self.provider.clone());
-        config.algorithms = self.algorithms.clone();
-        prefer(&mut config.algorithms.host_key, &judge.known_kinds());
-        config.limits.rekey_bytes = self.connection.rekey_limit.map(|it| it.0);
-        config.keepalive = (!self.connection.keepalive.is_zero()).then_some(KeepAlive {
-            interval: self.connection.keepalive,
-            missed: MISSED,
-        });
-        config
-    }
-
-    fn deadlines(&self) -> Deadlines {
-        let mut deadlines = Deadlines::default();
-        deadlines.connect = self.connection.connect_timeout;
-        deadlines.request = self.connection.request_timeout;
-        deadlines.durable = self.connection.durable_timeout;
-        deadlines
-    }
-
-    fn target(&self) -> Target {
-        Target::new(self.connection.host.trim(), self.connection.port)
-    }
-
-    async fn client(&self) -> Result<Client> {
-        let judge = self.judge()?;
-        judge.warn();
-        let (target, deadlines) = (self.target(), self.deadlines());
-        let connected = Client::connect(
-            &target,
-            self.config(&judge),
-            &deadlines,
-            |key| judge.judge(key.key()),
-            self.credentials.clone(),
-        );
-        connected.await.map_err(|error| match judge.take_refusal() {
-            Some(refusal) => refusal.before_session(),
-            None => self.explain(error),
+        let mut stops = way::stops(connection)?;
+        let way = way::way(&stops)?;
+        let last = stops.pop().expect("a way ends at the connection's server");
+        let jump = |stop| Party::new(stop, Place::Jump, answerer.clone(), sessions);
+        Ok(Self {
+            connection: connection.clone(),
+            way,
+            jumps: stops.into_iter().map(jump).collect::<Result<_>>()?,
+            end: end(last)?,
+            sessions: sessions.clone(),
         })
     }
 
-    /// What went wrong, in the connector's words.
-    fn explain(&self, error: ConnectError) -> Error {
-        let text = format!("{}: {error}", self.target());
-        let class = class_of(&error);
-        let explained = match &error {
-            ConnectError::Refused {
-                remaining, remark, ..
-            } => {
-                let mut explained = Error::new(class, text);
-                if !remaining.is_empty() {
-                    explained = explained
-                        .with_note(format!("the server still takes: {}", remaining.join(", ")));
-                }
-                if let Some(remark) = remark {
-                    explained = explained.with_note(remark);
-                }
-                explained.with_hint(if self.are_given {
-                    "check user, password and key; nothing is tried twice, so that no account is locked"
-                } else {
-                    "no credential was given: set private-key (--identity) or password \
-                     (--password-file, SANSFTP_PASSWORD)"
-                })
-            }
-            ConnectError::Unreachable { .. } => Error::new(class, text)
-                .with_hint("check host and port, and whether the server runs"),
-            ConnectError::TimedOut { .. } => Error::new(class, text).with_hint(format!(
-                "connect-timeout is {} s; a proxy or firewall may be in the way",
-                self.connection.connect_timeout.as_secs()
-            )),
-            ConnectError::Lost { lost, .. } => match &lost.protocol {
-                Protocol::PeerIncompatible { list, ours, theirs } => Error::new(class, text)
-                    .with_hint(format!(
-                        "the server offers for {list}: {theirs}; we offer: {ours}"
-                    )),
-                _ => Error::new(class, text),
-            },
-            ConnectError::NoSubsystem(_) => Error::new(class, text)
-                .with_hint("ask the server's administrator whether the account may use SFTP"),
-            _ => Error::new(class, text),
+    pub(super) fn judge(&self) -> Result<Judge> {
+        self.end.judge()
+    }
+
+    /// Goes through all servers that are on the way.
+    async fn jump(&self) -> Result<Vec<Jumped>> {
+        let mut jumped: Vec<Jumped> = Vec::new();
+        for party in &self.jumps {
+            let behind = self.line(&jumped, party).await?;
+            let next = self.admitted(party, behind).await?;
+            jumped.push(next);
+        }
+        Ok(jumped)
+    }
+
+    /// The stream to the next server; none when it is the first.
+    async fn line(&self, jumped: &[Jumped], next: &Party) -> Result<Option<ChannelStream>> {
+        let Some((last, _)) = jumped.last() else {
+            return Ok(None);
         };
-        explained.with_source(error).before_session()
+        let target = next.target();
+        let line = last.direct_tcpip(target.host(), target.port()).await;
+        // It is the server before that fails here.
+        let asked = self.jumps.get(jumped.len() - 1).unwrap_or(next);
+        line.map(Some).map_err(|error| asked.explain(error))
+    }
+
+    /// Connects and authenticates, unless these credentials were refused before.
+    async fn admitted(&self, party: &Party, line: Option<ChannelStream>) -> Result<Jumped> {
+        let door = party
+            .door
+            .as_ref()
+            .expect("whoever is only looked at is not entered");
+        let knock = door.knock().await?;
+        let judge = party.judge()?;
+        judge.warn();
+        let credentials = party.credentials.clone();
+        let connected = self
+            .dial(
+                party,
+                line,
+                &judge,
+                |key| judge.judge(key.key()),
+                credentials,
+            )
+            .await;
+        match connected {
+            Ok(client) => Ok((client, knock.admitted())),
+            Err(error) => {
+                let error = match judge.take_refusal() {
+                    Some(refusal) => refusal.before_session(),
+                    None => party.explain(error),
+                };
+                if error.class() == Class::Authentication {
+                    knock.refused(&error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn dial(
+        &self,
+        party: &Party,
+        line: Option<ChannelStream>,
+        judge: &Judge,
+        decide: impl FnOnce(&HostKey) -> Trust + Send,
+        credentials: Credentials,
+    ) -> Result<Client, ConnectError> {
+        let (config, deadlines) = (party.config(judge), party.deadlines());
+        match line {
+            Some(line) => Client::over(line, config, &deadlines, decide, credentials).await,
+            None => {
+                let target = party.target();
+                Client::connect_by(&self.way, &target, config, &deadlines, decide, credentials)
+                    .await
+            }
+        }
     }
 }
-
-fn class_of(error: &ConnectError) -> Class {
-    match error {
-        ConnectError::Unreachable { .. } => Class::Unreachable,
-        ConnectError::TimedOut { .. } => Class::Timeout,
-        ConnectError::Refused { .. } => Class::Authentication,
-        ConnectError::NoSubsystem(_) => Class::Unsupported,
-        ConnectError::Lost { stage, lost } => match lost.protocol {
-            Protocol::PeerIncompatible { .. } => Class::NoCommonAlgorithm,
-            Protocol::HostKeyRejected | Protocol::HostKeyUnproven(_) => Class::HostKey,
-            Protocol::AuthenticationFailed => Class::Authentication,
-            Protocol::Integrity => Class::Integrity,
-            Protocol::TimedOut { .. } => Class::Timeout,
-            // Servers say it in words and hang up when there were too many attempts.
-            Protocol::Disconnected {
-                reason: NO_MORE_AUTH_METHODS,
-                ..
-            } if *stage == Stage::Authentication => Class::Authentication,
-            _ => Class::Disconnected,
-        },
-        _ => Class::Failure,
-    }
-}
-
-/// SSH_DISCONNECT_NO_MORE_AUTH_METHODS_AVAILABLE (RFC 4253 §11.1).
-const NO_MORE_AUTH_METHODS: u32 = 14;
 
 impl Connect for SftpConnect {
     type Remote = SftpRemote;
 
     async fn connect(&self) -> Result<SftpRemote> {
-        let place = self.door.enter().await?;
-        let knock = self.door.knock().await?;
-        let client = match self.client().await {
-            Ok(client) => client,
-            Err(error) => {
-                if error.class() == Class::Authentication {
-                    knock.refused(&error);
-                }
-                return Err(error);
-            }
-        };
+        let door = self
+            .end
+            .door
+            .as_ref()
+            .expect("whoever is only looked at is not entered");
+        let place = door.enter().await?;
+        let jumped = self.jump().await?;
+        let line = self.line(&jumped, &self.end).await?;
+        let (client, inside) = self.admitted(&self.end, line).await?;
         let held = Held {
             sessions: self.sessions.clone(),
-            _inside: knock.admitted(),
+            jumped,
+            _inside: inside,
             _place: place,
         };
-        let sftp = client.sftp().await.map_err(|error| self.explain(error))?;
+        let sftp = client
+            .sftp()
+            .await
+            .map_err(|error| self.end.explain(error))?;
         let home = sftp.real_path(b".").await.map_err(|error| {
             Error::new(
                 Class::Failure,
@@ -273,7 +217,7 @@ impl SftpConnect {
             server: printable(ident.strip_prefix(b"SSH-2.0-").unwrap_or(&ident)),
             host: self.connection.host.trim().to_owned(),
             port: self.connection.port,
-            user: self.credentials.user().to_owned(),
+            user: self.end.credentials.user().to_owned(),
             kex: name(|it| it.kex),
             host_key_algorithm: name(|it| it.host_key),
             host_key: key.as_ref().map(show_key).unwrap_or_default(),
@@ -354,108 +298,27 @@ pub struct ServerLimits {
 /// Connects, takes the server's key and hangs up.
 pub(super) async fn connect_to_judge(connect: &SftpConnect, judge: &Judge) -> Result<PublicKey> {
     let seen = Mutex::new(None);
-    let (target, deadlines) = (connect.target(), connect.deadlines());
-    let refused = Client::connect(
-        &target,
-        connect.config(judge),
-        &deadlines,
-        |key| {
-            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.key().clone());
-            Trust::Refused
-        },
-        Credentials::new(""),
-    )
-    .await;
+    let jumped = connect.jump().await?;
+    let line = connect.line(&jumped, &connect.end).await?;
+    let look = |key: &HostKey| {
+        *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.key().clone());
+        Trust::Refused
+    };
+    let refused = connect
+        .dial(&connect.end, line, judge, look, Credentials::new(""))
+        .await;
+    for (client, _inside) in jumped.into_iter().rev() {
+        client.close().await;
+    }
     match (
         seen.into_inner().unwrap_or_else(PoisonError::into_inner),
         refused,
     ) {
         (Some(key), _) => Ok(key),
-        (None, Err(error)) => Err(connect.explain(error)),
+        (None, Err(error)) => Err(connect.end.explain(error)),
         (None, Ok(_)) => Err(Error::new(Class::HostKey, "the server showed no key")),
     }
 }
 
-/// The lists to offer: the profile's, cut to what there is, or the ones given instead.
-fn algorithms(connection: &Connection, provider: &CryptoProvider) -> Result<Names> {
-    let mut names = Names::of(provider);
-    for (category, wanted) in &connection.algorithms.lists {
-        let list = match category {
-            Category::Kex => &mut names.kex,
-            Category::HostKey => &mut names.host_key,
-            Category::Cipher => &mut names.cipher,
-            Category::Mac => &mut names.mac,
-        };
-        if let Some(unknown) = wanted.iter().find(|it| !list.contains(it)) {
-            return Err(Error::configuration(format!(
-                "algorithms: {} '{unknown}' is not known here",
-                category.name()
-            ))
-            .with_hint(format!("there are: {}", list.join(", "))));
-        }
-        list.clone_from(wanted);
-    }
-    Ok(names)
-}
-
-/// Puts those algorithms first that work with keys of these types; the order stays otherwise.
-fn prefer(algorithms: &mut [String], kinds: &[&str]) {
-    let signs = |algorithm: &str, kind: &str| {
-        algorithm == kind || kind == "ssh-rsa" && algorithm.starts_with("rsa-sha2-")
-    };
-    algorithms.sort_by_key(|algorithm| !kinds.iter().any(|kind| signs(algorithm, kind)));
-}
-
 /// How long closing in good order may take.
 pub(super) const CLOSE: Duration = Duration::from_secs(5);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn connection(algorithms: &str) -> Connection {
-        Connection {
-            host: "h".to_owned(),
-            algorithms: algorithms.parse().unwrap(),
-            ..Connection::default()
-        }
-    }
-
-    #[test]
-    fn lists_that_are_given_stand_for_their_category() {
-        let provider = default_provider();
-        let all = Names::of(&provider);
-        let names = algorithms(
-            &connection("modern,cipher=aes256-ctr:aes128-ctr"),
-            &provider,
-        );
-        let names = names.unwrap();
-        assert_eq!(names.cipher, ["aes256-ctr", "aes128-ctr"]);
-        assert_eq!(names.kex, all.kex);
-        let error = algorithms(&connection("modern,cipher=rot13"), &provider).unwrap_err();
-        assert!(error.message().contains("rot13"), "{error}");
-        assert!(error.hint().unwrap().contains("aes256-ctr"), "{error}");
-    }
-
-    #[test]
-    fn algorithms_of_known_keys_go_first_and_keep_their_order() {
-        let mut list: Vec<String> = [
-            "ssh-ed25519",
-            "ecdsa-sha2-nistp256",
-            "rsa-sha2-512",
-            "rsa-sha2-256",
-        ]
-        .map(str::to_owned)
-        .into();
-        prefer(&mut list, &["ssh-rsa"]);
-        assert_eq!(
-            list,
-            [
-                "rsa-sha2-512",
-                "rsa-sha2-256",
-                "ssh-ed25519",
-                "ecdsa-sha2-nistp256"
-            ]
-        );
-    }
-}

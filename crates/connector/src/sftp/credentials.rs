@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sansftp_keys::{KeyError, read_private_key};
-use sansftp_proto::crypto::{CryptoProvider, Secret, SigningKey};
-use sansftp_tokio::{Answerer, Credentials};
+use sansftp_keys::certificate::{Certificate, CertificateKind};
+use sansftp_keys::{CertifiedKey, KeyError, read_private_key, read_public};
+use sansftp_proto::crypto::{CryptoProvider, PublicKey, Secret, SigningKey, split_certificate};
+use sansftp_proto::wire::Malformed;
+use sansftp_tokio::{Agent, Answerer, Credentials};
 
 use super::sessions::{Mark, Sessions};
 use crate::connection::{Connection, PrivateKey, SecretRef};
@@ -24,13 +26,31 @@ pub(super) fn read(
     answerer: Option<Arc<dyn Answerer>>,
     sessions: &Sessions,
 ) -> Result<Read> {
-    let mut marked = vec![Secret::new(Vec::new()); 2];
+    let mut marked = vec![Secret::new(Vec::new()); 3];
     let mut credentials = Credentials::new(user(connection)?);
+    let certificate = connection.certificate.as_deref();
+    let certificate = certificate.map(read_certificate).transpose()?;
     if let Some(key) = &connection.private_key {
         let passphrase = connection.passphrase.as_ref().map(secret).transpose()?;
         let key = signing_key(key, passphrase.as_ref(), provider)?;
         marked[0] = Secret::from(&key.public_key().as_bytes()[..]);
-        credentials = credentials.key(key);
+        // The certificate before the key alone: most servers that take one take no other.
+        match &certificate {
+            Some(it) if !connection.agent || is_for(it, key.public_key()) => {
+                let certified = CertifiedKey::new(Arc::clone(&key), it.clone())
+                    .map_err(|error| unfit(connection, error))?;
+                credentials = credentials.key(Arc::new(certified)).key(key);
+            }
+            _ => credentials = credentials.key(key),
+        }
+    }
+    if connection.agent {
+        let mut agent = Agent::new(agent_socket()?);
+        marked[2] = Secret::from(agent.socket().as_os_str().as_encoded_bytes());
+        if let Some(certificate) = certificate {
+            agent = agent.certificate(certificate);
+        }
+        credentials = credentials.agent(agent);
     }
     if let Some(password) = &connection.password {
         let password = secret(password)?;
@@ -47,7 +67,7 @@ pub(super) fn read(
 
 /// Whether there is anything to authenticate with.
 pub(super) const fn are_given(connection: &Connection) -> bool {
-    connection.private_key.is_some() || connection.password.is_some()
+    connection.private_key.is_some() || connection.password.is_some() || connection.agent
 }
 
 fn user(connection: &Connection) -> Result<String> {
@@ -68,8 +88,46 @@ fn user(connection: &Connection) -> Result<String> {
         })
 }
 
-fn secret(reference: &SecretRef) -> Result<Secret> {
+pub(super) fn secret(reference: &SecretRef) -> Result<Secret> {
     reference.resolve().map(|it| Secret::from(it.expose()))
+}
+
+fn agent_socket() -> Result<PathBuf> {
+    std::env::var_os("SSH_AUTH_SOCK")
+        .filter(|it| !it.is_empty())
+        .map(PathBuf::from)
+        .ok_or_else(|| {
+            Error::configuration("agent = true, but SSH_AUTH_SOCK does not say where the agent is")
+                .with_hint("start ssh-agent, or leave agent out")
+        })
+}
+
+fn read_certificate(path: &Path) -> Result<PublicKey> {
+    let path = expand_home(path);
+    let refuse = |why: String| {
+        Error::configuration(format!("certificate {} {why}", path.display()))
+            .with_hint("give the file that ssh-keygen -s made: KEY-cert.pub")
+    };
+    let text = std::fs::read(&path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    let key = read_public(&text)
+        .map_err(|error| refuse(format!("is none: {error}")))?
+        .key;
+    let certificate =
+        Certificate::parse(&key).map_err(|error| refuse(format!("is none: {error}")))?;
+    if certificate.kind() != CertificateKind::User {
+        return Err(refuse("is one for hosts, not for users".to_owned()));
+    }
+    Ok(key)
+}
+
+fn is_for(certificate: &PublicKey, key: &PublicKey) -> bool {
+    split_certificate(certificate).is_ok_and(|it| it.key == *key)
+}
+
+fn unfit(connection: &Connection, error: Malformed) -> Error {
+    let path = connection.certificate.as_deref().unwrap_or(Path::new(""));
+    Error::configuration(format!("certificate {}: {error}", path.display()))
+        .with_hint("give the certificate that was made for private-key")
 }
 
 fn signing_key(

@@ -6,9 +6,11 @@
 mod connect;
 mod convert;
 mod credentials;
+mod party;
 mod remote;
 mod sessions;
 mod trust;
+mod way;
 
 pub use connect::{Details, ServerLimits, SftpConnect};
 pub use remote::{SftpListing, SftpReader, SftpRemote, SftpWriter};

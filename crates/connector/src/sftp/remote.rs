@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sansftp_tokio::Client;
 use sansftp_tokio::sftp::{self, Extension, OpenFlags, ReadDir, ReadFile, Sftp, Times, WriteFile};
 
-use super::connect::{CLOSE, Details};
+use super::connect::{CLOSE, Details, Jumped};
 use super::convert;
 use super::sessions::{Inside, Place, Sessions, Share};
 use crate::remote::{
@@ -28,6 +28,8 @@ pub struct SftpRemote {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) sessions: Sessions,
+    /// What the session runs through, in the order in which it was opened.
+    pub(super) jumped: Vec<Jumped>,
     pub(super) _inside: Inside,
     pub(super) _place: Place,
 }
@@ -226,10 +228,13 @@ impl Remote for SftpRemote {
             .map_err(convert::error)
     }
 
-    async fn close(self) {
+    async fn close(mut self) {
         self.sftp.close();
         // The driver bounds it too; this is for a driver that is itself in trouble.
         let _ = tokio::time::timeout(CLOSE * 2, self.client.close()).await;
+        for (client, _inside) in self.held.jumped.drain(..).rev() {
+            let _ = tokio::time::timeout(CLOSE * 2, client.close()).await;
+        }
         // Whoever waits for the place finds the session gone at the server, too.
         drop(self.held);
     }

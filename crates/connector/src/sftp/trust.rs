@@ -30,8 +30,8 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    pub(super) fn new(connection: &Connection) -> Result<Self> {
-        let host = host(connection)?;
+    pub(super) fn new(connection: &Connection, alias: Option<&str>) -> Result<Self> {
+        let host = host(connection, alias)?;
         let pins = Pins::parse(&connection.known_host).map_err(|error| {
             Error::configuration(format!(
                 "known-host, entry {}: {}",
@@ -180,8 +180,13 @@ fn show(expected: &[Expected], place: &str) -> String {
     expected.iter().map(show).collect::<Vec<_>>().join(", or ")
 }
 
-fn host(connection: &Connection) -> Result<Host> {
-    Host::new(connection.host.trim(), connection.port).map_err(|error| {
+/// Another name that a key is known by stands in the file without a port, as ssh writes it.
+fn host(connection: &Connection, alias: Option<&str>) -> Result<Host> {
+    let (name, port) = match alias {
+        Some(alias) => (alias, Connection::default().port),
+        None => (connection.host.trim(), connection.port),
+    };
+    Host::new(name, port).map_err(|error| {
         Error::configuration(format!(
             "host '{}': {error}",
             connection.host.escape_debug()
@@ -288,7 +293,16 @@ pub enum KeyState {
 /// # Errors
 /// As [`Connect::connect`](crate::remote::Connect::connect), up to the key exchange.
 pub async fn server_key(connection: &Connection) -> Result<ServerKey> {
-    let connect = SftpConnect::prepare_to_look(connection)?;
+    let own = connection.clone();
+    // Secrets of servers on the way are read, which blocks.
+    let prepared = tokio::task::spawn_blocking(move || SftpConnect::prepare_to_look(&own));
+    let connect = prepared.await.map_err(|error| {
+        Error::new(
+            Class::Failure,
+            "reading keys and secrets did not come to an end",
+        )
+        .with_source(error)
+    })??;
     let judge = connect.judge()?;
     let key = connect_to_judge(&connect, &judge).await?;
     let place = format!("{}, line", judge.file.display());
