@@ -288,7 +288,7 @@ impl<C: Connect> Listener<'_, C> {
     }
 
     /// What to do about a round that failed: how long to wait, or the end.
-    async fn trouble(&mut self, error: Error, away: &mut Option<Trouble>) -> Result<Duration> {
+    async fn trouble(&self, error: Error, away: &mut Option<Trouble>) -> Result<Duration> {
         // What follows a refused reconnection carries the words of the loss.
         let error = match self.step.session.dead() {
             Some(dead) if is_final(dead) => dead.clone(),

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use super::*;
 use crate::document::Properties;
 use crate::listen::{ListenEvent, Listening};
+use crate::mem::{Fault, What, When};
 use crate::operation::{Change, GetAction, Listen};
 use crate::remote::RemoteErrorKind;
 
@@ -236,6 +237,51 @@ async fn a_file_that_cannot_be_fetched_is_tried_less_and_less_often() {
     let failed = heard.iter().filter(|told| *told == "failed a").count();
     // At polls 2, 3, 5, 9, 17, 27, 37, 47, 57.
     assert_eq!(failed, 9, "{heard:?}");
+}
+
+/// A lost connection at every call in turn: whatever happens, in the end each file was delivered
+/// once, whole, and nothing is left. By the real clock: that of the others stands still while a
+/// thread has an unfinished file, and so would the wait before the next try.
+#[tokio::test]
+async fn a_connection_that_is_lost_at_any_call_costs_nothing_but_time() {
+    for when in [When::Before, When::After] {
+        for number in 0..40 {
+            let scene = Scene::new();
+            scene.put("a", "alpha");
+            scene.put("b", "beta");
+            let mut listen = scene.options(GetAction::GetAndDelete);
+            listen.interval = Duration::from_millis(1);
+            listen.get.stable_for = listen.interval;
+            let mut ear = scene.listen(listen);
+            scene.server.fail(Fault {
+                at: number,
+                when,
+                what: What::Disconnect,
+            });
+            while !["fetched a", "fetched b"]
+                .iter()
+                .all(|it| ear.heard.iter().any(|told| told == it))
+            {
+                ear.polls(1).await;
+            }
+            ear.polls(2).await;
+            let (heard, class) = ear.stopped().await;
+            assert_eq!(class, None);
+            let case = format!("{when:?} {number}: {heard:?}");
+            for name in ["a", "b"] {
+                let fetched = heard
+                    .iter()
+                    .filter(|it| **it == format!("fetched {name}"))
+                    .count();
+                assert!(fetched <= 1, "{case}");
+            }
+            let expected = [("a", "alpha"), ("b", "beta")];
+            let expected = expected.map(|(name, text)| (name.to_owned(), text.to_owned()));
+            assert_eq!(scene.delivered(), expected, "{case}");
+            let left = scene.server.files(|files| files.file_names());
+            assert!(left.is_empty(), "{case}: {left:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
