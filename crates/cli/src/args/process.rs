@@ -38,8 +38,20 @@ pub(crate) struct PlanArgs {
     /// A command instead of a process.
     #[command(subcommand)]
     pub(crate) command: Option<Planned>,
+    /// A process of the configuration.
+    #[arg(value_name = "PROCESS", required = true)]
+    pub(crate) process: Option<String>,
+    /// Files for its first step; without any it runs once, with nothing.
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The local directory that the last step would deliver into, if that is a get.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) process: Option<RunArgs>,
+    pub(crate) output: OutputArgs,
 }
 
 /// The commands that can be planned.
@@ -55,12 +67,12 @@ pub(crate) enum Planned {
 
 impl PlanArgs {
     /// What is printed.
-    pub(crate) fn output(&self) -> Option<&OutputArgs> {
-        match (&self.command, &self.process) {
-            (Some(Planned::Get(args)), _) => Some(&args.output),
-            (Some(Planned::Send(args)), _) => Some(&args.output),
-            (Some(Planned::Delete(args)), _) => Some(&args.output),
-            (None, process) => process.as_ref().map(|args| &args.output),
+    pub(crate) fn output(&self) -> &OutputArgs {
+        match &self.command {
+            Some(Planned::Get(args)) => &args.output,
+            Some(Planned::Send(args)) => &args.output,
+            Some(Planned::Delete(args)) => &args.output,
+            None => &self.output,
         }
     }
 }

@@ -50,12 +50,32 @@ pub(crate) struct StepOf {
 /// # Errors
 /// `configuration`.
 pub(crate) fn run(args: &RunArgs, environment: &Environment) -> Result<Process> {
+    let named = Named {
+        process: &args.process,
+        files: &args.files,
+        config: args.config.as_ref(),
+        into: args.into.as_ref(),
+        transcript: args.transcript.as_ref(),
+    };
+    process(&named, environment)
+}
+
+/// What names a process.
+struct Named<'a> {
+    process: &'a str,
+    files: &'a [PathBuf],
+    config: Option<&'a PathBuf>,
+    into: Option<&'a PathBuf>,
+    transcript: Option<&'a PathBuf>,
+}
+
+fn process(args: &Named<'_>, environment: &Environment) -> Result<Process> {
     let reach = ReachArgs {
-        config: args.config.clone(),
+        config: args.config.cloned(),
         ..ReachArgs::default()
     };
     let config = Configured::of(&reach, environment)?;
-    let Located { value, place } = config.file()?.process(&args.process)?;
+    let Located { value, place } = config.file()?.process(args.process)?;
     let count = value.steps.len();
     let mut steps = Vec::with_capacity(count);
     for (number, step) in (1..).zip(&value.steps) {
@@ -82,7 +102,16 @@ pub(crate) fn plan(args: &PlanArgs, environment: &Environment) -> Result<Process
         (Some(Planned::Get(args)), _) => get(args, environment)?,
         (Some(Planned::Send(args)), _) => send(args, environment)?,
         (Some(Planned::Delete(args)), _) => delete(args, environment)?,
-        (None, Some(args)) => return run(args, environment),
+        (None, Some(name)) => {
+            let named = Named {
+                process: name,
+                files: &args.files,
+                config: args.config.as_ref(),
+                into: args.into.as_ref(),
+                transcript: None,
+            };
+            return process(&named, environment);
+        }
         (None, None) => {
             return Err(Error::configuration("there is nothing to plan")
                 .with_hint("name a process, or one of get, send and delete"));
@@ -113,13 +142,13 @@ pub(crate) fn plan(args: &PlanArgs, environment: &Environment) -> Result<Process
 fn one(
     config: &Configured<'_>,
     step: &ProcessStep,
-    args: &RunArgs,
+    args: &Named<'_>,
     is_last: bool,
 ) -> Result<StepOf> {
     let file = config.file()?;
     let mut connection = file.connection(&step.connection)?.value.clone();
     if args.transcript.is_some() {
-        connection.transcript.clone_from(&args.transcript);
+        connection.transcript = args.transcript.cloned();
     }
     config.expand(&mut connection);
     connection.validate()?;
@@ -129,7 +158,7 @@ fn one(
         config.environment.expand(into);
     }
     if is_last && args.into.is_some() {
-        into.clone_from(&args.into);
+        into = args.into.cloned();
     }
     let fetches = matches!(operation, Operation::Get(_) | Operation::Listen(_));
     match &into {

@@ -49,10 +49,7 @@ pub(crate) async fn run(command: &Command) -> Code {
         Command::Delete(args) => &args.output,
         Command::Listen(args) => &args.output,
         Command::Run(args) => &args.output,
-        Command::Plan(args) => match args.output() {
-            Some(output) => output,
-            None => return Code::Usage,
-        },
+        Command::Plan(args) => args.output(),
         Command::Test(args) => &args.output,
         Command::Trust(args) => &args.output,
         Command::Demo(args) => &args.output,

@@ -107,11 +107,11 @@ fn an_unknown_key_of_the_configuration_is_told_with_file_line_and_remedy() {
         .with_hint("did you mean 'password'?");
     scene.write(
         "other.toml",
-        "[operations.a]\naction = 'get'\nfilter = 'x'\n",
+        "[operations.a]\naction = 'get'\nfile-filtr = 'x'\n",
     );
     let target = scene.target("");
     let ran = refused(&scene, &["list", &target, "--config", "other.toml"]);
-    ran.failed(2, "configuration", &["other.toml:3", "filter"])
+    ran.failed(2, "configuration", &["other.toml:3", "file-filtr"])
         .with_hint("file-filter");
 }
 
