@@ -289,7 +289,7 @@ mod tests {
     fn a_command_that_hangs_fails_or_talks_without_end_gives_no_secret() {
         let run = |words: &[&str], deadline| {
             let words: Vec<String> = words.iter().map(|it| (*it).to_owned()).collect();
-            super::run(&words, deadline).unwrap_err()
+            run(&words, deadline).unwrap_err()
         };
         let error = run(&["sleep", "600"], Duration::from_millis(50));
         assert!(error.message().contains("did not end"), "{error}");

@@ -87,7 +87,9 @@ pub fn ssh_config(file: &[u8], host: &str) -> Result<HostSettings, SshConfigErro
         }
         let value = || -> Result<String, SshConfigError> {
             let mut words = words(rest).map_err(refuse)?.into_iter();
-            words.next().ok_or(refuse("the keyword has no value"))
+            words
+                .next()
+                .ok_or_else(|| refuse("the keyword has no value"))
         };
         match keyword.as_str() {
             "hostname" => {
@@ -96,7 +98,9 @@ pub fn ssh_config(file: &[u8], host: &str) -> Result<HostSettings, SshConfigErro
             }
             "port" => {
                 let port = value()?.parse::<u16>().ok().filter(|it| *it > 0);
-                found.port.get_or_insert(port.ok_or(refuse("not a port"))?);
+                found
+                    .port
+                    .get_or_insert(port.ok_or_else(|| refuse("not a port"))?);
             }
             "user" => {
                 found.user.get_or_insert(value()?);

@@ -94,7 +94,13 @@ async fn http(proxy: &Proxy, stream: &mut TcpStream, target: &Target) -> Result<
     stream.write_all(request.expose()).await.map_err(broken)?;
     let head = head(stream).await?;
     let line = head.split(|it| *it == b'\n').next().unwrap_or_default();
-    let shown = || printable(line.trim_ascii().get(..200).unwrap_or(line.trim_ascii()));
+    let shown = || {
+        printable(
+            line.trim_ascii()
+                .get(..200)
+                .unwrap_or_else(|| line.trim_ascii()),
+        )
+    };
     let mut words = line.split(|it| *it == b' ').filter(|it| !it.is_empty());
     let is_http = words.next().is_some_and(|it| it.starts_with(b"HTTP/1."));
     let status = words.next().map(<[u8]>::trim_ascii).unwrap_or_default();

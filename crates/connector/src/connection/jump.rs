@@ -50,7 +50,7 @@ impl Jump {
         Ok(Connection {
             host,
             user,
-            port: port.unwrap_or(Connection::default().port),
+            port: port.unwrap_or_else(|| Connection::default().port),
             password: None,
             known_host: Vec::new(),
             jump: Vec::new(),

@@ -75,9 +75,9 @@ impl Expression {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
-    Any(Vec<Node>),
-    All(Vec<Node>),
-    Not(Box<Node>),
+    Any(Vec<Self>),
+    All(Vec<Self>),
+    Not(Box<Self>),
     Is(Test),
 }
 
@@ -364,11 +364,10 @@ impl<'a> Reader<'a> {
     }
 
     fn comparison(&mut self) -> Result<Test, String> {
-        let field = match self.token {
-            Token::Word(word @ ("name" | "size" | "modified" | "age" | "is-directory")) => word,
-            _ => {
-                return Err(self.expected("name, size, modified, age, is-directory, 'not' or '('"));
-            }
+        let Token::Word(field @ ("name" | "size" | "modified" | "age" | "is-directory")) =
+            self.token
+        else {
+            return Err(self.expected("name, size, modified, age, is-directory, 'not' or '('"));
         };
         self.advance()?;
         match field {

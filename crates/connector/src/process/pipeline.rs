@@ -79,7 +79,7 @@ impl<C: Connect> Pipeline<C> {
             };
             let connector = stage.connector.with_canceller(cancel.clone());
             Stage {
-                connector: connector.as_step(directories, results),
+                connector: connector.in_process(directories, results),
                 operation: stage.operation,
             }
         });

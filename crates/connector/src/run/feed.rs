@@ -63,11 +63,11 @@ impl<D: Stream<Item = Document> + Send> Feed<D> {
 
     /// Leaves a document to the other workers, and goes home. The last worker cannot: it gets the
     /// document back.
-    pub(super) fn leave(&self, numbered: Numbered) -> Result<(), Numbered> {
+    pub(super) fn leave(&self, numbered: Numbered) -> Result<(), Box<Numbered>> {
         let fewer = |workers: usize| (workers > 1).then(|| workers - 1);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         if self.workers.fetch_update(set, fetch, fewer).is_err() {
-            return Err(numbered);
+            return Err(Box::new(numbered));
         }
         self.returned().push_back(numbered);
         self.is_returned.notify_one();

@@ -168,7 +168,7 @@ impl<C: Connect> Connector<C> {
     }
 
     /// The same as one of several steps.
-    pub(crate) fn as_step(mut self, directories: Directories, results: Results) -> Self {
+    pub(crate) fn in_process(mut self, directories: Directories, results: Results) -> Self {
         self.directories = directories;
         self.results = results;
         self

@@ -406,7 +406,7 @@ impl<C: Connect> Walk<C> {
             Err(error) if is_loss(&error) => return Err(error),
             Err(error) => return Ok(Some(Seen::Failed(found, error))),
         };
-        let relative = [&found.relative[..], &[found.entry.name.clone()]].concat();
+        let relative = [&found.relative[..], std::slice::from_ref(&found.entry.name)].concat();
         self.levels.push(Level {
             listing,
             directory,

@@ -125,7 +125,10 @@ fn is_for(certificate: &PublicKey, key: &PublicKey) -> bool {
 }
 
 fn unfit(connection: &Connection, error: Malformed) -> Error {
-    let path = connection.certificate.as_deref().unwrap_or(Path::new(""));
+    let path = connection
+        .certificate
+        .as_deref()
+        .unwrap_or_else(|| Path::new(""));
     Error::configuration(format!("certificate {}: {error}", path.display()))
         .with_hint("give the certificate that was made for private-key")
 }
