@@ -616,7 +616,7 @@ fn a_crowded_directory_is_listed_and_nothing_that_is_known_is_looked_at_again() 
         "--stable-for",
         "0s",
         "--events",
-        "added,deleted",
+        "modified,deleted",
     ];
     let mut ear = Ear::start(&scene, proxy.port(), &flags);
     let first = ear.hears(|told| told["event"] == "poll");
@@ -624,7 +624,7 @@ fn a_crowded_directory_is_listed_and_nothing_that_is_known_is_looked_at_again() 
         (&first["listed"], &first["known"]),
         (&number.into(), &number.into())
     );
-    // All of them are fetched before the next listing; then each listing is only a listing.
+    // Nobody asked for what is added: nothing is fetched, and each listing is only a listing.
     let settled = ear.hears(|told| told["event"] == "poll");
     assert_eq!(
         (&settled["added"], &settled["taken"]),
@@ -647,5 +647,5 @@ fn a_crowded_directory_is_listed_and_nothing_that_is_known_is_looked_at_again() 
         settled["seconds"]
     );
     ear.stopped();
-    assert_eq!(scene.inbox().len(), number);
+    assert!(scene.inbox().is_empty());
 }
