@@ -1,5 +1,15 @@
-//! The connector over SSH against the embedded server, which plays the servers that there are.
+//! The connector over SSH: one test for each row of the tables of keys, named after the key, against a
+//! real sshd; and the rules of moves and names against the embedded server, which plays the servers
+//! that there are.
+//!
+//! Not every combination: those are the connector's own tests.
 
+mod connection;
 mod cut;
+mod fixture;
+mod get;
+mod once;
+mod rows;
 mod rules;
+mod send;
 mod servers;
