@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::net::{Ipv6Addr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sansftp_connector::Class;
 use sansftp_connector::connection::{Algorithms, ByteSize, Connection, HostKeyPolicy};
 use sansftp_connector::document::Document;
+use sansftp_connector::progress::{Observer, Progress};
 use sansftp_testkit::faultproxy::{Direction, Fault, FaultProxy, Plan};
 use sansftp_testkit::sshd::{ClientKey, HostKey, PASSPHRASE, Sshd};
 
@@ -66,15 +69,19 @@ async fn user() {
     let (class, _) = world.login(nobody).await.unwrap_err();
     assert_eq!(class, Class::Authentication);
     world.logged("nobody-of-that-name", 1).await;
-    if world.sshd.has_own_account() {
-        let mut local = world.connection("");
-        local.user = None;
-        let (class, _) = world.login(local).await.unwrap_err();
-        assert_eq!(class, Class::Authentication);
-        let name = openssh("id", &["-un"]).stdout;
-        let name = String::from_utf8(name).unwrap();
-        world.logged(&format!("User {} from", name.trim()), 1).await;
-    }
+    // Without a user it is the local login name.
+    world.configure("", "");
+    let text = fs::read_to_string(world.path("sansftp.toml")).unwrap();
+    let line = text.lines().find(|it| it.starts_with("user ")).unwrap();
+    world.write("sansftp.toml", text.replace(line, ""));
+    let as_user = |name: &str| {
+        let mut program = world.program();
+        program.args(["list", "c"]).env("USER", name);
+        program.output().unwrap().status.code()
+    };
+    assert_eq!(as_user(world.sshd.user()), Some(0));
+    assert_eq!(as_user("somebody-else"), Some(5));
+    world.logged("somebody-else", 1).await;
 }
 
 #[tokio::test]
@@ -99,15 +106,24 @@ async fn password() {
     }
     world.configure("", "");
     let text = fs::read_to_string(world.path("sansftp.toml")).unwrap();
-    let key = text.lines().find(|it| it.starts_with("private-key")).unwrap();
-    world.write("sansftp.toml", text.replace(key, "password = { env = 'SECRET' }"));
+    let key = text
+        .lines()
+        .find(|it| it.starts_with("private-key"))
+        .unwrap();
+    world.write(
+        "sansftp.toml",
+        text.replace(key, "password = { env = 'SECRET' }"),
+    );
     let mut program = world.program();
     let output = program.args(["list", "c"]).env("SECRET", &right).output();
     assert!(output.unwrap().status.success());
     assert_eq!(world.logged("Failed password", 0).await, 0);
     let (class, words) = world.login(with("'wrong'")).await.unwrap_err();
     assert_eq!(class, Class::Authentication);
-    assert!(words.contains("password") && !words.contains("wrong'"), "{words}");
+    assert!(
+        words.contains("password") && !words.contains("wrong'"),
+        "{words}"
+    );
     assert_eq!(world.logged("Failed password", 1).await, 1, "offered once");
     let missing = with("{ file = '/nowhere/secret' }");
     let (class, words) = world.login(missing).await.unwrap_err();
@@ -129,13 +145,22 @@ async fn private_key() {
         ClientKey::EcdsaPem,
     ] {
         let path = world.sshd.key(key);
-        world.login(with(&format!("'{}'", path.display()))).await.unwrap();
+        world
+            .login(with(&format!("'{}'", path.display())))
+            .await
+            .unwrap();
     }
     let path = world.sshd.key(ClientKey::Ed25519);
     let path = path.display();
-    world.login(with(&format!("{{ file = '{path}' }}"))).await.unwrap();
+    world
+        .login(with(&format!("{{ file = '{path}' }}")))
+        .await
+        .unwrap();
     let pasted = fs::read_to_string(world.sshd.key(ClientKey::Ed25519)).unwrap();
-    world.login(with(&format!("'{}'", pasted.replace('\n', " ")))).await.unwrap();
+    world
+        .login(with(&format!("'{}'", pasted.replace('\n', " "))))
+        .await
+        .unwrap();
     let nonsense = world.write("nonsense", "this is no key");
     let (class, words) = world
         .login(with(&format!("'{}'", nonsense.display())))
@@ -160,9 +185,8 @@ async fn passphrase() {
         ClientKey::RsaEncrypted,
     ] {
         let path = world.sshd.key(key);
-        let with = |more: &str| {
-            world.connection(&format!("private-key = '{}'\n{more}", path.display()))
-        };
+        let with =
+            |more: &str| world.connection(&format!("private-key = '{}'\n{more}", path.display()));
         let right = with(&format!("passphrase = '{PASSPHRASE}'"));
         world.login(right).await.unwrap();
         for unfit in ["", "passphrase = 'no'"] {
@@ -202,16 +226,25 @@ async fn known_host() {
         base64,
         fingerprint,
     ] {
-        world.login(one(entry)).await.unwrap_or_else(|error| panic!("{entry}: {error:?}"));
+        world
+            .login(one(entry))
+            .await
+            .unwrap_or_else(|error| panic!("{entry}: {error:?}"));
     }
     let both = world.connection(&format!("known-host = ['{wrong}', '{line}']"));
     world.login(both).await.unwrap();
     let (class, words) = world.login(one(&wrong)).await.unwrap_err();
     assert_eq!(class, Class::HostKey);
-    assert!(words.contains(fingerprint) && words.contains("ssh-ed25519"), "{words}");
+    assert!(
+        words.contains(fingerprint) && words.contains("ssh-ed25519"),
+        "{words}"
+    );
     // What is given is all that is trusted, whatever the file says.
     let file = world.sshd.known_hosts_file();
-    let keys = format!("known-host = '{wrong}'\nknown-hosts-file = '{}'", file.display());
+    let keys = format!(
+        "known-host = '{wrong}'\nknown-hosts-file = '{}'",
+        file.display()
+    );
     let (class, _) = world.login(world.connection(&keys)).await.unwrap_err();
     assert_eq!(class, Class::HostKey);
     let revoked = world.write("revoked", format!("@revoked * {key}\n"));
@@ -232,12 +265,21 @@ async fn known_hosts_file() {
     let file = world.sshd.known_hosts_file();
     world.login(with(file.to_str().unwrap())).await.unwrap();
     let empty = world.write("empty", "");
-    let (class, words) = world.login(with(empty.to_str().unwrap())).await.unwrap_err();
+    let (class, words) = world
+        .login(with(empty.to_str().unwrap()))
+        .await
+        .unwrap_err();
     assert_eq!(class, Class::HostKey);
-    assert!(words.contains("SHA256:"), "it shows what was offered: {words}");
+    assert!(
+        words.contains("SHA256:"),
+        "it shows what was offered: {words}"
+    );
     world.configure("", "");
     let text = fs::read_to_string(world.path("sansftp.toml")).unwrap();
-    let line = text.lines().find(|it| it.starts_with("known-host ")).unwrap();
+    let line = text
+        .lines()
+        .find(|it| it.starts_with("known-host "))
+        .unwrap();
     world.write("sansftp.toml", text.replace(line, ""));
     let list = || world.program().args(["list", "c"]).output().unwrap();
     assert_eq!(list().status.code(), Some(4), "not known at home");
@@ -270,7 +312,11 @@ async fn host_key_policy() {
     assert!(recorded.contains(&format!("[127.0.0.1]:{}", world.sshd.port())));
     world.login(with("strict")).await.unwrap();
     fs::write(&file, wrong_line(&world)).unwrap();
-    assert_eq!(class(world.login(with("accept-new")).await), refused, "changed");
+    assert_eq!(
+        class(world.login(with("accept-new")).await),
+        refused,
+        "changed"
+    );
     world.login(with("accept-any")).await.unwrap();
 }
 
@@ -296,33 +342,57 @@ async fn algorithms() {
 fn algorithms_of_profiles_to_come() {
     for profile in ["compatible", "legacy-1024", "jsch-0.1.53"] {
         let words = profile.parse::<Algorithms>().unwrap_err();
-        assert!(words.contains(profile) && words.contains("modern"), "{words}");
+        assert!(
+            words.contains(profile) && words.contains("modern"),
+            "{words}"
+        );
     }
 }
 
 #[tokio::test]
 async fn remote_directory() {
-    let world = World::holding(&[("home", "1"), ("a/of-a", "2"), ("b/of-b", "3"), ("c/of-c", "4")]);
+    let world = World::holding(&[
+        ("home", "1"),
+        ("a/of-a", "2"),
+        ("b/of-b", "3"),
+        ("c/of-c", "4"),
+    ]);
     assert_eq!(taken(&world.get("").await), ["home ok"]);
     let connection = || world.connection("remote-directory = ' a '");
     assert_eq!(taken(&world.get_as(connection(), "").await), ["of-a ok"]);
     let operation = "remote-directory = 'b'";
     let blank = "remote-directory = '  '";
-    assert_eq!(taken(&world.get_as(connection(), operation).await), ["of-b ok"]);
     assert_eq!(
-        taken(&world.get_as(connection(), &format!("local-if-exists = 'overwrite'\n{blank}")).await),
+        taken(&world.get_as(connection(), operation).await),
+        ["of-b ok"]
+    );
+    assert_eq!(
+        taken(
+            &world
+                .get_as(
+                    connection(),
+                    &format!("local-if-exists = 'overwrite'\n{blank}")
+                )
+                .await
+        ),
         ["of-a ok"]
     );
     let document = Document::empty().with("remote-directory", "c");
     let operation = format!("action = 'get'\n{operation}");
     let outcomes = world.run_as(connection(), &operation, vec![document]).await;
     assert_eq!(taken(&outcomes), ["of-c ok"]);
-    bad(world.get("remote-directory = 'nowhere'").await, Class::NotFound);
+    bad(
+        world.get("remote-directory = 'nowhere'").await,
+        Class::NotFound,
+    );
 }
 
 #[tokio::test]
 async fn connect_timeout() {
-    assert_eq!(Connection::default().connect_timeout, Duration::from_secs(30));
+    assert_eq!(
+        Connection::default().connect_timeout,
+        Duration::from_secs(30)
+    );
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = silent.local_addr().unwrap().port();
     let world = World::start();
@@ -353,9 +423,65 @@ async fn stalled(keys: &str) -> (Class, String) {
 
 #[tokio::test]
 async fn request_timeout() {
-    assert_eq!(Connection::default().request_timeout, Duration::from_secs(60));
+    assert_eq!(
+        Connection::default().request_timeout,
+        Duration::from_secs(60)
+    );
     let (class, words) = stalled("request-timeout = '1s'\nkeepalive = '0s'").await;
     assert_eq!(class, Class::Timeout, "{words}");
+}
+
+/// Stops the processes of a server's sessions once so many bytes have arrived there.
+struct Stops {
+    listener: u32,
+    bytes: AtomicU64,
+}
+
+impl Progress for Stops {
+    fn advanced(&self, bytes: u64) {
+        if self.bytes.fetch_sub(bytes, Ordering::Relaxed) == bytes {
+            stop_sessions(self.listener);
+        }
+    }
+}
+
+/// Sends SIGSTOP to every descendant of the listener.
+fn stop_sessions(listener: u32) {
+    let told = openssh("ps", &["-e", "-o", "pid=,ppid="]).stdout;
+    let told = String::from_utf8(told).unwrap();
+    let parents: Vec<(u32, u32)> = told
+        .lines()
+        .filter_map(|line| {
+            let (pid, parent) = line.trim().split_once(char::is_whitespace)?;
+            Some((pid.parse().ok()?, parent.trim().parse().ok()?))
+        })
+        .collect();
+    let mut above = vec![listener];
+    while let Some(parent) = above.pop() {
+        for (pid, _) in parents.iter().filter(|it| it.1 == parent) {
+            above.push(*pid);
+            openssh("kill", &["-STOP", &pid.to_string()]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn durable_timeout() {
+    assert_eq!(Connection::default().durable_timeout, Duration::from_secs(600));
+    let world = World::start();
+    let content = noise(64 << 10);
+    let observer = Observer::new(Arc::new(Stops {
+        listener: world.sshd.pid().unwrap(),
+        bytes: AtomicU64::new(64 << 10),
+    }));
+    // The last byte is there; what is waited for is that it is forced to disk.
+    let connection = world.connection("durable-timeout = '1s'\nkeepalive = '0s'");
+    let document = Document::bytes(content).with("filename", "a");
+    let outcomes = world
+        .observed(connection, "action = 'send'", vec![document], observer)
+        .await;
+    let words = bad(outcomes, Class::Timeout);
+    assert!(words.contains("1s") || words.contains("1 s"), "{words}");
 }
 
 #[tokio::test]
@@ -379,14 +505,20 @@ async fn keepalive() {
 #[tokio::test]
 async fn retries() {
     let default = Connection::default();
-    assert_eq!((default.retries, default.retry_delay.to_string()), (3, "1s to 1m".to_owned()));
+    assert_eq!(
+        (default.retries, default.retry_delay.to_string()),
+        (3, "1s to 1m".to_owned())
+    );
     let world = World::start();
     let hangs_up = Plan::one(Direction::ToServer, 0, Fault::Reset);
     for retries in [0, 2] {
         let proxy = FaultProxy::start(world.sshd.addr(), hangs_up.clone());
         let connection = world.connection(&format!("port = {}\nretries = {retries}", proxy.port()));
         let (class, words) = world.login(connection).await.unwrap_err();
-        assert!(matches!(class, Class::Disconnected | Class::Unreachable), "{words}");
+        assert!(
+            matches!(class, Class::Disconnected | Class::Unreachable),
+            "{words}"
+        );
         assert_eq!(proxy.connections(), 1 + retries);
     }
     let first = hangs_up.only(0);
@@ -407,13 +539,25 @@ async fn memory() {
     world.sshd.write("a-big-one", noise(8 << 20));
     let small = || world.connection("memory = '1MiB'");
     let one = world.get_as(small(), "file-filter = 'a-*'").await;
-    assert_eq!(taken(&one), ["a-big-one ok"], "a file may be bigger than the budget");
+    assert_eq!(
+        taken(&one),
+        ["a-big-one ok"],
+        "a file may be bigger than the budget"
+    );
     let all = world.get_as(small(), "file-filter = '0*'").await;
     let words = bad(all, Class::Configuration);
-    assert!(words.contains("max-files") || words.contains("sort"), "{words}");
-    let some = world.get_as(small(), "file-filter = '0*'\nmax-files = 2").await;
+    assert!(
+        words.contains("max-files") || words.contains("sort"),
+        "{words}"
+    );
+    let some = world
+        .get_as(small(), "file-filter = '0*'\nmax-files = 2")
+        .await;
     assert_eq!(taken(&some).len(), 2);
-    let (class, _) = world.login(world.connection("memory = '1KiB'")).await.unwrap_err();
+    let (class, _) = world
+        .login(world.connection("memory = '1KiB'"))
+        .await
+        .unwrap_err();
     assert_eq!(class, Class::Configuration);
 }
 
@@ -438,7 +582,10 @@ fn unknown_key(key: &str, value: &str) {
     assert_eq!(output.status.code(), Some(2), "{words}");
     assert!(words.contains(&format!("unknown key '{key}'")), "{words}");
     assert!(words.contains("\nhint: "), "{words}");
-    assert!(world.sshd.log().find("Accepted").is_none(), "nobody was asked");
+    assert!(
+        world.sshd.log().find("Accepted").is_none(),
+        "nobody was asked"
+    );
 }
 
 #[test]

@@ -130,9 +130,7 @@ impl World {
     /// Whether this connection gets in.
     pub(crate) async fn login(&self, connection: Connection) -> Result<(), (Class, String)> {
         let documents = vec![Document::empty()];
-        let outcomes = self
-            .run_as(connection, "action = 'list'", documents)
-            .await;
+        let outcomes = self.run_as(connection, "action = 'list'", documents).await;
         match outcomes.into_iter().find_map(|it| it.error) {
             None => Ok(()),
             Some(error) => Err((
@@ -168,7 +166,10 @@ impl World {
         let mut connection = toml::Table::try_from(self.connection("")).unwrap();
         connection.extend(toml::from_str::<toml::Table>(keys).unwrap());
         let connection = toml::to_string(&connection).unwrap();
-        self.write("sansftp.toml", format!("[connections.c]\n{connection}\n{more}"));
+        self.write(
+            "sansftp.toml",
+            format!("[connections.c]\n{connection}\n{more}"),
+        );
     }
 
     /// Lines of sshd's log with these words, as soon as there are so many.
@@ -297,7 +298,10 @@ pub(crate) fn noise(len: usize) -> Vec<u8> {
 /// What a program of OpenSSH says.
 pub(crate) fn openssh(program: &str, arguments: &[&str]) -> Output {
     let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {output:?}"
+    );
     output
 }
 

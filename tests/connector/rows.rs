@@ -10,7 +10,9 @@ const ROWS: &str = include_str!("rows.txt");
 
 /// Kind, test, keys.
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
-    let lines = ROWS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = ROWS
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| {
         let (row, keys) = line.split_once(':').expect("KIND TEST: KEYS");
         let (kind, test) = row.split_once(' ').expect("KIND TEST: KEYS");

@@ -21,12 +21,18 @@ async fn if_exists() {
     let world = World::holding(&[("a.txt", "old")]);
     let renamed = good(world.send("", one("new")).await);
     assert_eq!(text(&renamed, "filename"), "a1.txt");
-    assert_eq!(world.remote(), files(&[("a.txt", "old"), ("a1.txt", "new")]));
+    assert_eq!(
+        world.remote(),
+        files(&[("a.txt", "old"), ("a1.txt", "new")])
+    );
     let again = good(world.send("if-exists = 'rename'", one("3")).await);
     assert_eq!(text(&again, "filename"), "a2.txt");
     good(world.send("if-exists = 'append'", one("+new")).await);
     assert_eq!(world.remote()["a.txt"], "old+new");
-    bad(world.send("if-exists = 'error'", one("x")).await, Class::Exists);
+    bad(
+        world.send("if-exists = 'error'", one("x")).await,
+        Class::Exists,
+    );
     assert_eq!(world.remote()["a.txt"], "old+new");
     good(world.send("if-exists = 'overwrite'", one("over")).await);
     let expected = [("a.txt", "over"), ("a1.txt", "new"), ("a2.txt", "3")];
@@ -60,7 +66,11 @@ async fn remote_directory() {
     let brought = document("a.txt", "third").with("remote-directory", "third");
     good(world.send("remote-directory = 'in'", vec![brought]).await);
     let connection = world.connection("remote-directory = 'other'");
-    good(world.run_as(connection, "action = 'send'", one("other")).await);
+    good(
+        world
+            .run_as(connection, "action = 'send'", one("other"))
+            .await,
+    );
     let expected = [
         ("a.txt", "home"),
         ("in/a.txt", "in"),
@@ -68,7 +78,10 @@ async fn remote_directory() {
         ("third/a.txt", "third"),
     ];
     assert_eq!(world.remote(), files(&expected));
-    bad(world.send("remote-directory = 'no'", one("x")).await, Class::NotFound);
+    bad(
+        world.send("remote-directory = 'no'", one("x")).await,
+        Class::NotFound,
+    );
 }
 
 #[tokio::test]
@@ -76,12 +89,25 @@ async fn filename() {
     let world = World::start();
     let path = world.write("local.csv", "1");
     good(world.send("", vec![Document::file(&path)]).await);
-    good(world.send("", vec![Document::file(&path).with("filename", "given.csv")]).await);
-    assert_eq!(world.remote(), files(&[("given.csv", "1"), ("local.csv", "1")]));
+    good(
+        world
+            .send(
+                "",
+                vec![Document::file(&path).with("filename", "given.csv")],
+            )
+            .await,
+    );
+    assert_eq!(
+        world.remote(),
+        files(&[("given.csv", "1"), ("local.csv", "1")])
+    );
     let nameless = vec![Document::bytes("x")];
     bad(world.send("", nameless).await, Class::Configuration);
     for name in ["a/b", "..", "."] {
-        bad(world.send("", vec![document(name, "x")]).await, Class::Configuration);
+        bad(
+            world.send("", vec![document(name, "x")]).await,
+            Class::Configuration,
+        );
     }
     assert_eq!(world.remote().len(), 2);
 }
@@ -98,12 +124,26 @@ async fn move_to_directory() {
     assert_eq!(world.remote(), files(&[("ready/a.txt", "1")]));
     let second = good(world.send(keys, one("2")).await);
     assert_eq!(text(&second, "filename"), "a1.txt", "free in both");
-    bad(world.send(&format!("{keys}\nif-exists = 'error'"), one("x")).await, Class::Exists);
-    bad(world.send(&format!("{keys}\nif-exists = 'overwrite'"), one("x")).await, Class::Exists);
+    bad(
+        world
+            .send(&format!("{keys}\nif-exists = 'error'"), one("x"))
+            .await,
+        Class::Exists,
+    );
+    bad(
+        world
+            .send(&format!("{keys}\nif-exists = 'overwrite'"), one("x"))
+            .await,
+        Class::Exists,
+    );
     let same = "remote-directory = 'in'\nmove-to-directory = 'ready/../in/'";
     bad(world.send(same, one("x")).await, Class::Configuration);
     let expected = [("ready/a.txt", "1"), ("ready/a1.txt", "2")];
-    assert_eq!(world.remote(), files(&expected), "and nothing is left behind");
+    assert_eq!(
+        world.remote(),
+        files(&expected),
+        "and nothing is left behind"
+    );
 }
 
 #[tokio::test]
@@ -114,9 +154,16 @@ async fn force_move() {
     bad(world.send(keys, one("new")).await, Class::Exists);
     let kept = format!("{keys}\nforce-move = true\nmove-collision = 'error'");
     bad(world.send(&kept, one("new")).await, Class::Exists);
-    good(world.send(&format!("{keys}\nforce-move = true"), one("new")).await);
+    good(
+        world
+            .send(&format!("{keys}\nforce-move = true"), one("new"))
+            .await,
+    );
     assert_eq!(world.remote(), files(&[("ready/a.txt", "new")]));
-    bad(world.send("force-move = true", one("x")).await, Class::Configuration);
+    bad(
+        world.send("force-move = true", one("x")).await,
+        Class::Configuration,
+    );
 }
 
 #[tokio::test]
@@ -134,16 +181,24 @@ async fn staging_directory_and_temporary_name() {
     let keys = "staging-directory = 'tmp'\ntemporary-name = '{name}.{uuid}.filepart'";
     good(world.send(keys, one("2")).await);
     let log = world.sshd.sftp_log();
-    assert!(log.contains("/tmp/a.txt.") && log.contains(".filepart"), "{log}");
+    assert!(
+        log.contains("/tmp/a.txt.") && log.contains(".filepart"),
+        "{log}"
+    );
     let long = "x".repeat(255);
     good(world.send("", vec![document(&long, "3")]).await);
     assert_eq!(world.remote()[&long], "3");
     assert_eq!(world.remote().len(), 3, "nothing is left behind");
     let in_place = "in-place = true\nstaging-directory = 'tmp'";
     bad(world.send(in_place, one("x")).await, Class::Configuration);
-    bad(world.send("temporary-name = '{name}'", one("x")).await, Class::Configuration);
     bad(
-        world.send("if-exists = 'append'\nstaging-directory = 'tmp'", one("x")).await,
+        world.send("temporary-name = '{name}'", one("x")).await,
+        Class::Configuration,
+    );
+    bad(
+        world
+            .send("if-exists = 'append'\nstaging-directory = 'tmp'", one("x"))
+            .await,
         Class::Configuration,
     );
 }
@@ -153,14 +208,24 @@ async fn in_place() {
     assert!(!Send::default().in_place);
     let world = World::with(Sshd::builder().sftp(Sftp::Logged).start());
     good(world.send("in-place = true", one("1")).await);
-    assert!(!world.sshd.sftp_log().contains(".part"), "written under its own name");
+    assert!(
+        !world.sshd.sftp_log().contains(".part"),
+        "written under its own name"
+    );
     let second = good(world.send("in-place = true", one("2")).await);
     assert_eq!(text(&second, "filename"), "a1.txt");
     let overwrite = "in-place = true\nif-exists = 'overwrite'";
     bad(world.send(overwrite, one("x")).await, Class::Configuration);
-    good(world.send(&format!("{overwrite}\nallow-truncate = true"), one("3")).await);
+    good(
+        world
+            .send(&format!("{overwrite}\nallow-truncate = true"), one("3"))
+            .await,
+    );
     assert_eq!(world.remote(), files(&[("a.txt", "3"), ("a1.txt", "2")]));
-    bad(world.send("allow-truncate = true", one("x")).await, Class::Configuration);
+    bad(
+        world.send("allow-truncate = true", one("x")).await,
+        Class::Configuration,
+    );
 }
 
 #[tokio::test]
@@ -170,7 +235,9 @@ async fn stop_on_error() {
     let outcomes = world.send("if-exists = 'error'", both()).await;
     assert_eq!(said(&outcomes), ["a failed exists", "b ok"]);
     let world = World::holding(&[("a", "old")]);
-    let outcomes = world.send("if-exists = 'error'\nstop-on-error = true", both()).await;
+    let outcomes = world
+        .send("if-exists = 'error'\nstop-on-error = true", both())
+        .await;
     assert_eq!(said(&outcomes), ["a failed exists", "b skipped stopped"]);
     assert_eq!(world.remote(), files(&[("a", "old")]));
 }
@@ -189,14 +256,21 @@ async fn journal() {
     let mode = fs::metadata(&journal).unwrap().mode() & 0o777;
     assert_eq!(mode, 0o600);
     good(world.send("", sent()).await);
-    assert_eq!(world.remote().len(), 2, "without a journal it is sent again");
+    assert_eq!(
+        world.remote().len(),
+        2,
+        "without a journal it is sent again"
+    );
 }
 
 #[tokio::test]
 async fn checksum() {
     let world = World::start();
     let plain = good(world.send("", one("abc")).await);
-    assert!(plain.properties.text("sha256").is_none(), "not unless asked for");
+    assert!(
+        plain.properties.text("sha256").is_none(),
+        "not unless asked for"
+    );
     let summed = good(world.send("checksum = true", one("abc")).await);
     let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(text(&summed, "sha256"), expected);
@@ -208,7 +282,11 @@ async fn create_directories() {
     let keys = "remote-directory = 'x/y'\nmove-to-directory = 'z/w'\nstaging-directory = 's/t'";
     bad(world.send(keys, one("1")).await, Class::NotFound);
     assert!(fs::read_dir(world.sshd.home()).unwrap().next().is_none());
-    good(world.send(&format!("{keys}\ncreate-directories = true"), one("1")).await);
+    good(
+        world
+            .send(&format!("{keys}\ncreate-directories = true"), one("1"))
+            .await,
+    );
     assert_eq!(world.remote(), files(&[("z/w/a.txt", "1")]));
 }
 
@@ -234,10 +312,19 @@ async fn name_template() {
         assert!(first.len() == 36 && first != second, "{first}");
     }
     let nameless = || vec![Document::bytes("x")];
-    bad(world.send("name-template = '{base}.x'", nameless()).await, Class::Configuration);
+    bad(
+        world.send("name-template = '{base}.x'", nameless()).await,
+        Class::Configuration,
+    );
     good(world.send("name-template = 'fixed.x'", nameless()).await);
-    bad(world.send("name-template = '{bse}'", one("x")).await, Class::Configuration);
-    bad(world.send("time-zone = 'Europe/Zurich'", one("x")).await, Class::Configuration);
+    bad(
+        world.send("name-template = '{bse}'", one("x")).await,
+        Class::Configuration,
+    );
+    bad(
+        world.send("time-zone = 'Europe/Zurich'", one("x")).await,
+        Class::Configuration,
+    );
 }
 
 #[tokio::test]
@@ -245,19 +332,41 @@ async fn permissions_and_preserve_modified() {
     let world = World::with(Sshd::builder().sftp(Sftp::Logged).start());
     let path = world.write("a.txt", "1");
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
-    fs::File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+    fs::File::options()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
     let sent = || vec![Document::file(&path)];
     good(world.send("", sent()).await);
-    assert!(!world.sshd.sftp_log().contains("setstat"), "never sent unasked");
-    good(world.send("if-exists = 'overwrite'\npermissions = '0600'\npreserve-modified = true", sent()).await);
+    assert!(
+        !world.sshd.sftp_log().contains("setstat"),
+        "never sent unasked"
+    );
+    good(
+        world
+            .send(
+                "if-exists = 'overwrite'\npermissions = '0600'\npreserve-modified = true",
+                sent(),
+            )
+            .await,
+    );
     let there = || fs::metadata(world.sshd.home().join("a.txt")).unwrap();
     assert_eq!(there().mode() & 0o777, 0o600);
     assert_eq!(there().mtime(), 1_600_000_000);
     let other = fs::Permissions::from_mode(0o640);
     fs::set_permissions(world.sshd.home().join("a.txt"), other).unwrap();
-    good(world.send("if-exists = 'overwrite'\npermissions = 'keep'", one("2")).await);
+    good(
+        world
+            .send("if-exists = 'overwrite'\npermissions = 'keep'", one("2"))
+            .await,
+    );
     assert_eq!(there().mode() & 0o777, 0o640);
-    bad(world.send("permissions = 'keep'", one("x")).await, Class::Configuration);
+    bad(
+        world.send("permissions = 'keep'", one("x")).await,
+        Class::Configuration,
+    );
 }
 
 #[tokio::test]
@@ -267,7 +376,9 @@ async fn fsync() {
         good(world.send(keys, one("1")).await);
         let log = world.sshd.sftp_log();
         assert!(log.contains("close"), "{log}");
-        let forced = log.lines().any(|line| line.contains("fsync") && !line.contains("version"));
+        let forced = log
+            .lines()
+            .any(|line| line.contains("fsync") && !line.contains("version"));
         assert_eq!(forced, expected, "{keys}: {log}");
     }
 }
@@ -276,7 +387,11 @@ async fn fsync() {
 async fn verify() {
     assert_eq!(Send::default().verify, Verify::Size);
     let world = World::start();
-    for (keys, expected) in [("", "size"), ("verify = 'none'", "none"), ("verify = 'hash'", "hash")] {
+    for (keys, expected) in [
+        ("", "size"),
+        ("verify = 'none'", "none"),
+        ("verify = 'hash'", "hash"),
+    ] {
         let sent = good(world.send(keys, one("abc")).await);
         assert_eq!(sent.properties.text("verified").unwrap_or("none"), expected);
     }
