@@ -467,7 +467,10 @@ fn stop_sessions(listener: u32) {
 
 #[tokio::test]
 async fn durable_timeout() {
-    assert_eq!(Connection::default().durable_timeout, Duration::from_secs(600));
+    assert_eq!(
+        Connection::default().durable_timeout,
+        Duration::from_secs(600)
+    );
     let world = World::start();
     let content = noise(64 << 10);
     let observer = Observer::new(Arc::new(Stops {

@@ -95,6 +95,27 @@ impl World {
         documents: Vec<Document>,
         observer: Observer,
     ) -> Vec<Outcome> {
+        in_time(self.work(connection, operation, documents, observer)).await
+    }
+
+    /// The same without a limit of time.
+    pub(crate) async fn run_for_long(
+        &self,
+        connection: Connection,
+        operation: &str,
+        documents: Vec<Document>,
+    ) -> Vec<Outcome> {
+        self.work(connection, operation, documents, Observer::default())
+            .await
+    }
+
+    async fn work(
+        &self,
+        connection: Connection,
+        operation: &str,
+        documents: Vec<Document>,
+        observer: Observer,
+    ) -> Vec<Outcome> {
         let operation: Operation =
             toml::from_str(operation).unwrap_or_else(|error| panic!("{error}"));
         let connect = match SftpConnect::prepare(&connection, None) {
@@ -104,8 +125,10 @@ impl World {
         let connector = Connector::new(connect, connection)
             .with_destination(Destination::Directory(self.path("inbox")))
             .with_observer(observer);
-        let outcomes = connector.run(operation, stream::iter(documents)).collect();
-        in_time(outcomes).await
+        connector
+            .run(operation, stream::iter(documents))
+            .collect()
+            .await
     }
 
     /// An operation on the server, such as `action = "get"`.
