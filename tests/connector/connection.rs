@@ -2,18 +2,20 @@
 
 use std::fs;
 use std::net::{Ipv6Addr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use sansftp_connector::Class;
+use futures_util::{StreamExt, stream};
 use sansftp_connector::connection::{Algorithms, ByteSize, Connection, HostKeyPolicy};
 use sansftp_connector::document::Document;
-use sansftp_connector::progress::{Observer, Progress};
+use sansftp_connector::operation::{Get, Operation};
+use sansftp_connector::outcome::Outcome;
+use sansftp_connector::sftp::SftpConnect;
+use sansftp_connector::{Class, Connector, Destination};
 use sansftp_testkit::faultproxy::{Direction, Fault, FaultProxy, Plan};
 use sansftp_testkit::sshd::{ClientKey, HostKey, PASSPHRASE, Sshd};
 
-use super::fixture::{World, bad, good, noise, openssh, taken, text};
+use super::fixture::{World, bad, good, in_time, noise, openssh, said, taken, text};
 
 /// The key of the server without its name.
 fn bare_key(world: &World) -> String {
@@ -431,62 +433,6 @@ async fn request_timeout() {
     assert_eq!(class, Class::Timeout, "{words}");
 }
 
-/// Stops the processes of a server's sessions once so many bytes have arrived there.
-struct Stops {
-    listener: u32,
-    bytes: AtomicU64,
-}
-
-impl Progress for Stops {
-    fn advanced(&self, bytes: u64) {
-        if self.bytes.fetch_sub(bytes, Ordering::Relaxed) == bytes {
-            stop_sessions(self.listener);
-        }
-    }
-}
-
-/// Sends SIGSTOP to every descendant of the listener.
-fn stop_sessions(listener: u32) {
-    let told = openssh("ps", &["-e", "-o", "pid=,ppid="]).stdout;
-    let told = String::from_utf8(told).unwrap();
-    let parents: Vec<(u32, u32)> = told
-        .lines()
-        .filter_map(|line| {
-            let (pid, parent) = line.trim().split_once(char::is_whitespace)?;
-            Some((pid.parse().ok()?, parent.trim().parse().ok()?))
-        })
-        .collect();
-    let mut above = vec![listener];
-    while let Some(parent) = above.pop() {
-        for (pid, _) in parents.iter().filter(|it| it.1 == parent) {
-            above.push(*pid);
-            openssh("kill", &["-STOP", &pid.to_string()]);
-        }
-    }
-}
-
-#[tokio::test]
-async fn durable_timeout() {
-    assert_eq!(
-        Connection::default().durable_timeout,
-        Duration::from_secs(600)
-    );
-    let world = World::start();
-    let content = noise(64 << 10);
-    let observer = Observer::new(Arc::new(Stops {
-        listener: world.sshd.pid().unwrap(),
-        bytes: AtomicU64::new(64 << 10),
-    }));
-    // The last byte is there; what is waited for is that it is forced to disk.
-    let connection = world.connection("durable-timeout = '1s'\nkeepalive = '0s'");
-    let document = Document::bytes(content).with("filename", "a");
-    let outcomes = world
-        .observed(connection, "action = 'send'", vec![document], observer)
-        .await;
-    let words = bad(outcomes, Class::Timeout);
-    assert!(words.contains("1s") || words.contains("1 s"), "{words}");
-}
-
 #[tokio::test]
 async fn operation_timeout() {
     assert_eq!(Connection::default().operation_timeout, None);
@@ -562,6 +508,59 @@ async fn memory() {
         .await
         .unwrap_err();
     assert_eq!(class, Class::Configuration);
+}
+
+#[tokio::test]
+async fn max_sessions() {
+    assert_eq!(Connection::default().max_sessions.get(), 8);
+    let files: Vec<(String, &str)> = (0..12).map(|it| (format!("f{it:02}"), "x")).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|it| (it.0.as_str(), it.1)).collect();
+    let world = World::holding(&files);
+    let connection = world.connection("max-sessions = 2");
+    let connector = Connector::new(SftpConnect::prepare(&connection, None).unwrap(), connection)
+        .with_destination(Destination::Directory(world.path("inbox")))
+        .with_jobs(NonZeroUsize::new(6).unwrap());
+    let get = Operation::Get(Get::default());
+    let outcomes = connector.run(get, stream::iter([Document::empty()]));
+    let outcomes: Vec<Outcome> = in_time(outcomes.collect()).await;
+    assert_eq!(taken(&outcomes).len(), 12, "more wait, they do not fail");
+    assert!(
+        said(&outcomes).iter().all(|it| it.ends_with(" ok")),
+        "{outcomes:?}"
+    );
+    assert_eq!(world.inbox().len(), 12);
+    let logins = world.logged("Accepted publickey", 1).await;
+    assert!(logins <= 2, "{logins} sessions");
+    assert!(toml::from_str::<Connection>("host = 'h'\nmax-sessions = 0").is_err());
+}
+
+#[tokio::test]
+async fn transcript() {
+    assert_eq!(Connection::default().transcript, None);
+    let world = World::holding(&[("a", "content that is not told")]);
+    let path = world.path("transcript");
+    let connection = || world.connection(&format!("transcript = '{}'", path.display()));
+    good(world.get_as(connection(), "").await);
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let whole = format!("{lines:?}");
+    for word in ["list", "read", "/a"] {
+        assert!(whole.contains(word), "no {word}: {text}");
+    }
+    assert!(!whole.contains("not told"), "{text}");
+    good(
+        world
+            .get_as(connection(), "local-if-exists = 'overwrite'")
+            .await,
+    );
+    let more = fs::read_to_string(&path).unwrap();
+    assert!(
+        more.starts_with(&text) && more.len() > text.len(),
+        "written on at its end"
+    );
 }
 
 #[tokio::test]

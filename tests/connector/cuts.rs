@@ -84,12 +84,19 @@ async fn there_and_back(size: Size, bound: f64) {
     let (proxy, keys) = cutting(&world, Direction::ToServer, size);
     let document = vec![Document::file(&source)];
     let connection = world.connection(&keys);
-    let sent = good(world.run_for_long(connection, "action = 'send'", document).await);
+    let sent = good(
+        world
+            .run_for_long(connection, "action = 'send'", document)
+            .await,
+    );
     assert_eq!(text(&sent, "size"), size.file.to_string());
     assert_eq!(hash_of(&world.sshd.home().join("big")), expected);
     let again = twice(&proxy, Direction::ToServer, size);
     let cuts = proxy.connections() - 1;
-    println!("sent: {cuts} cuts, {:.2} % more than the file", again * 100.0);
+    println!(
+        "sent: {cuts} cuts, {:.2} % more than the file",
+        again * 100.0
+    );
     assert!(cuts >= size.file as u64 / size.cut, "{cuts} cuts");
     assert!(again < bound, "{again} of it was sent twice");
 
@@ -97,12 +104,19 @@ async fn there_and_back(size: Size, bound: f64) {
     let (proxy, keys) = cutting(&world, Direction::ToClient, size);
     let connection = world.connection(&keys);
     let documents = vec![Document::empty()];
-    let got = good(world.run_for_long(connection, "action = 'get'", documents).await);
+    let got = good(
+        world
+            .run_for_long(connection, "action = 'get'", documents)
+            .await,
+    );
     assert_eq!(text(&got, "size"), size.file.to_string());
     assert_eq!(hash_of(&world.path("inbox/big")), expected);
     let again = twice(&proxy, Direction::ToClient, size);
     let cuts = proxy.connections() - 1;
-    println!("got: {cuts} cuts, {:.2} % more than the file", again * 100.0);
+    println!(
+        "got: {cuts} cuts, {:.2} % more than the file",
+        again * 100.0
+    );
     assert!(cuts >= size.file as u64 / size.cut, "{cuts} cuts");
     assert!(again < bound, "{again} of it was read twice");
 }

@@ -16,6 +16,7 @@ use sansftp_connector::outcome::{Outcome, Status};
 use sansftp_connector::progress::Observer;
 use sansftp_connector::sftp::SftpConnect;
 use sansftp_connector::{Class, Connector, Destination};
+use sansftp_testkit::faultproxy::{FaultProxy, Plan};
 use sansftp_testkit::serve::program;
 use sansftp_testkit::sshd::{ClientKey, Sshd};
 use tempfile::TempDir;
@@ -76,6 +77,16 @@ impl World {
         set("retry-delay", "20ms to 50ms".into());
         table.extend(toml::from_str::<toml::Table>(keys).unwrap());
         table.try_into().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A connection through a proxy that does this harm, with two retries.
+    pub(crate) fn through(&self, plan: Plan) -> (FaultProxy, Connection) {
+        let proxy = FaultProxy::start(self.sshd.addr(), plan);
+        let line = self.sshd.known_hosts_line();
+        let (_, key) = line.split_once(' ').unwrap();
+        let port = proxy.port();
+        let keys = format!("port = {port}\nknown-host = '{key}'\nretries = 2");
+        (proxy, self.connection(&keys))
     }
 
     pub(crate) async fn run_as(

@@ -13,7 +13,9 @@ use sansftp_connector::operation::{
 };
 use sansftp_connector::outcome::AfterAction;
 
-use super::fixture::{World, bad, files, good, said, taken, text};
+use sansftp_testkit::faultproxy::{Direction, Fault, Plan};
+
+use super::fixture::{World, bad, files, good, noise, said, taken, text};
 
 const MOVE: &str = "action = 'get-and-move'\nremote-directory = 'out'\nmove-to-directory = 'done'";
 
@@ -164,10 +166,8 @@ async fn filter() {
         assert_eq!(taken(&world.get(&keys).await), expected, "{filter}");
     }
     for nonsense in ["colour = 1", "size >", "size ~ 3 and", "name ~ 5"] {
-        bad(
-            world.get(&format!("filter = '{nonsense}'")).await,
-            Class::Configuration,
-        );
+        let error = toml::from_str::<Get>(&format!("filter = '{nonsense}'")).unwrap_err();
+        assert!(error.to_string().contains("at character"), "{error}");
     }
 }
 
@@ -437,6 +437,40 @@ async fn checksum() {
     assert_eq!(
         text(&summed, "sha256"),
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    );
+}
+
+#[tokio::test]
+async fn resume() {
+    assert!(Get::default().resume);
+    for (keys, least, most) in [("", 0, 11 << 20), ("resume = false", 13 << 20, u64::MAX)] {
+        let world = World::start();
+        let content = noise(8 << 20);
+        world.sshd.write("big", &content);
+        let plan = Plan::one(Direction::ToClient, 6 << 20, Fault::Reset).only(0);
+        let (proxy, connection) = world.through(plan);
+        let document = vec![Document::empty()];
+        let operation = format!("action = 'get'\n{keys}");
+        good(world.run_as(connection, &operation, document).await);
+        assert_eq!(fs::read(world.path("inbox/big")).unwrap(), content);
+        let passed = proxy.passed(Direction::ToClient);
+        assert!((least..most).contains(&passed), "{keys}: {passed}");
+    }
+}
+
+#[tokio::test]
+async fn journal_keep() {
+    let world = World::holding(&[("a", "1")]);
+    let journal = world.path("journal.sqlite");
+    let keys = format!("journal = '{}'\njournal-keep = '90d'", journal.display());
+    assert_eq!(taken(&world.get(&keys).await), ["a ok"]);
+    assert_eq!(
+        said(&world.get(&keys).await),
+        ["a skipped already processed"]
+    );
+    bad(
+        world.get("journal-keep = '90d'").await,
+        Class::Configuration,
     );
 }
 

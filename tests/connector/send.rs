@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use sansftp_connector::document::Document;
 use sansftp_connector::operation::{IfExists, Send, Verify};
 use sansftp_connector::{Class, is_ours};
+use sansftp_testkit::faultproxy::{Direction, Fault, Plan};
 use sansftp_testkit::sshd::{Sftp, Sshd};
 
-use super::fixture::{World, bad, document, files, good, said, text};
+use super::fixture::{World, bad, document, files, good, noise, said, text};
 
 fn one(content: &str) -> Vec<Document> {
     vec![document("a.txt", content)]
@@ -240,6 +241,40 @@ async fn stop_on_error() {
         .await;
     assert_eq!(said(&outcomes), ["a failed exists", "b skipped stopped"]);
     assert_eq!(world.remote(), files(&[("a", "old")]));
+}
+
+#[tokio::test]
+async fn resume() {
+    assert!(Send::default().resume);
+    for (keys, least, most) in [("", 0, 11 << 20), ("resume = false", 13 << 20, u64::MAX)] {
+        let world = World::start();
+        let content = noise(8 << 20);
+        let source = world.write("big", &content);
+        let plan = Plan::one(Direction::ToServer, 6 << 20, Fault::Reset).only(0);
+        let (proxy, connection) = world.through(plan);
+        let operation = format!("action = 'send'\n{keys}");
+        good(
+            world
+                .run_as(connection, &operation, vec![Document::file(source)])
+                .await,
+        );
+        assert_eq!(fs::read(world.sshd.home().join("big")).unwrap(), content);
+        let passed = proxy.passed(Direction::ToServer);
+        assert!((least..most).contains(&passed), "{keys}: {passed}");
+    }
+}
+
+#[tokio::test]
+async fn journal_keep() {
+    let world = World::start();
+    let journal = world.path("journal.sqlite");
+    let keys = format!("journal = '{}'\njournal-keep = '90d'", journal.display());
+    good(world.send(&keys, one("1")).await);
+    bad(
+        world.send("journal-keep = '90d'", one("x")).await,
+        Class::Configuration,
+    );
+    assert_eq!(world.remote().len(), 1);
 }
 
 #[tokio::test]
