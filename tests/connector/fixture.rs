@@ -13,7 +13,6 @@ use sansftp_connector::connection::Connection;
 use sansftp_connector::document::{Document, Properties};
 use sansftp_connector::operation::Operation;
 use sansftp_connector::outcome::{Outcome, Status};
-use sansftp_connector::progress::Observer;
 use sansftp_connector::sftp::SftpConnect;
 use sansftp_connector::{Class, Connector, Destination};
 use sansftp_testkit::faultproxy::{FaultProxy, Plan};
@@ -95,38 +94,6 @@ impl World {
         operation: &str,
         documents: Vec<Document>,
     ) -> Vec<Outcome> {
-        self.observed(connection, operation, documents, Observer::default())
-            .await
-    }
-
-    pub(crate) async fn observed(
-        &self,
-        connection: Connection,
-        operation: &str,
-        documents: Vec<Document>,
-        observer: Observer,
-    ) -> Vec<Outcome> {
-        in_time(self.work(connection, operation, documents, observer)).await
-    }
-
-    /// The same without a limit of time.
-    pub(crate) async fn run_for_long(
-        &self,
-        connection: Connection,
-        operation: &str,
-        documents: Vec<Document>,
-    ) -> Vec<Outcome> {
-        self.work(connection, operation, documents, Observer::default())
-            .await
-    }
-
-    async fn work(
-        &self,
-        connection: Connection,
-        operation: &str,
-        documents: Vec<Document>,
-        observer: Observer,
-    ) -> Vec<Outcome> {
         let operation: Operation =
             toml::from_str(operation).unwrap_or_else(|error| panic!("{error}"));
         let connect = match SftpConnect::prepare(&connection, None) {
@@ -134,12 +101,9 @@ impl World {
             Err(error) => return vec![Outcome::failed(Properties::default(), error)],
         };
         let connector = Connector::new(connect, connection)
-            .with_destination(Destination::Directory(self.path("inbox")))
-            .with_observer(observer);
-        connector
-            .run(operation, stream::iter(documents))
-            .collect()
-            .await
+            .with_destination(Destination::Directory(self.path("inbox")));
+        let outcomes = connector.run(operation, stream::iter(documents));
+        in_time(outcomes.collect()).await
     }
 
     /// An operation on the server, such as `action = "get"`.

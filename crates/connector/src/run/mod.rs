@@ -112,7 +112,8 @@ impl<C: Connect> Connector<C> {
         }
     }
 
-    /// The same with so many sessions at most, each with a file of its own in hand; 1 unless told.
+    /// The same with so many sessions at most, and no more than `max-sessions`, each with a file of its
+    /// own in hand; 1 unless told.
     /// Outcomes then come in the order in which the files are done.
     #[must_use]
     pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Self {
@@ -284,7 +285,8 @@ impl<C: Connect> Connector<C> {
             observer: self.observer.clone(),
             cancel: self.cancel.clone(),
             outcomes,
-            jobs: self.jobs,
+            // Whoever waited for a session that nobody gives back would wait for ever.
+            jobs: self.jobs.min(self.connection.max_sessions),
             journal: None,
             parameters: self.parameters.clone(),
             directories: self.directories,
