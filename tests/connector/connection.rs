@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv6Addr, TcpListener};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -16,6 +17,8 @@ use sansftp_testkit::faultproxy::{Direction, Fault, FaultProxy, Plan};
 use sansftp_testkit::sshd::{ClientKey, HostKey, PASSPHRASE, Sshd};
 
 use super::fixture::{World, bad, good, in_time, noise, openssh, said, taken, text};
+use super::servers::Served;
+use super::slow::{SYNC, SlowDisk};
 
 /// The key of the server without its name.
 fn bare_key(world: &World) -> String {
@@ -431,6 +434,29 @@ async fn request_timeout() {
     );
     let (class, words) = stalled("request-timeout = '1s'\nkeepalive = '0s'").await;
     assert_eq!(class, Class::Timeout, "{words}");
+}
+
+#[tokio::test]
+async fn durable_timeout() {
+    assert_eq!(
+        Connection::default().durable_timeout,
+        Duration::from_secs(600)
+    );
+    let served = Served::start(Arc::new(SlowDisk::default())).await;
+    let world = World::start();
+    let key = "host-key-policy = 'accept-any'\npassword = 'edi'\nuser = 'edi'";
+    let send = async |keys: &str| {
+        let keys = format!("port = {}\n{key}\n{keys}", served.port);
+        let mut connection = world.connection(&keys);
+        connection.known_host.clear();
+        connection.private_key = None;
+        let document = vec![Document::bytes("x").with("filename", "a")];
+        world.run_as(connection, "action = 'send'", document).await
+    };
+    // To force a file to disk may take longer than any other request.
+    good(send("request-timeout = '1s'\ndurable-timeout = '1m'").await);
+    bad(send("durable-timeout = '300ms'").await, Class::Timeout);
+    assert!(SYNC > Duration::from_secs(1));
 }
 
 #[tokio::test]

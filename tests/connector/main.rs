@@ -13,3 +13,4 @@ mod rows;
 mod rules;
 mod send;
 mod servers;
+mod slow;

@@ -42,6 +42,24 @@ async fn a_refused_password_is_offered_once_and_not_the_same_in_another_way() {
 }
 
 #[tokio::test]
+async fn a_process_of_five_steps_offers_a_refused_key_once() {
+    let world = World::start();
+    world.sshd.write("out/a", "x");
+    let step = "{ connection = 'c', operation = 'fetch' }";
+    let put = "{ connection = 'c', operation = 'put' }";
+    let more = format!(
+        "[operations.fetch]\naction = 'get'\nremote-directory = 'out'\n\
+         [operations.put]\naction = 'send'\n\
+         [processes.p]\nsteps = [{step}, {put}, {step}, {put}, {put}]\n"
+    );
+    world.configure(&stranger(&world), &more);
+    let output = world.program().args(["run", "p"]).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(5), "{words}");
+    assert_eq!(world.logged("Failed publickey", 1).await, 1, "{words}");
+}
+
+#[tokio::test]
 async fn listen_offers_a_refused_key_once_and_ends() {
     let world = World::start();
     world.configure(&stranger(&world), "");

@@ -431,3 +431,19 @@ async fn verify() {
         assert_eq!(sent.properties.text("verified").unwrap_or("none"), expected);
     }
 }
+
+#[tokio::test]
+async fn symlinks() {
+    let world = World::holding(&[("real", "old")]);
+    std::os::unix::fs::symlink("real", world.sshd.home().join("a.txt")).unwrap();
+    let keys = "if-exists = 'overwrite'";
+    let outcomes = world.send(keys, one("new")).await;
+    assert_eq!(said(&outcomes).len(), 1);
+    assert!(outcomes[0].error.is_some(), "refused unless asked for");
+    assert_eq!(world.remote()["real"], "old");
+    good(world.send(&format!("{keys}\nsymlinks = 'follow'"), one("new")).await);
+    assert_eq!(world.remote(), files(&[("a.txt", "new"), ("real", "new")]));
+    let link = fs::symlink_metadata(world.sshd.home().join("a.txt")).unwrap();
+    assert!(link.is_symlink(), "the link stays one");
+    bad(world.send("symlinks = 'follow'", one("x")).await, Class::Configuration);
+}
