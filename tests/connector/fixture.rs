@@ -163,11 +163,10 @@ impl World {
     pub(crate) fn configure(&self, keys: &str, more: &str) {
         let mut connection = toml::Table::try_from(self.connection("")).unwrap();
         connection.extend(toml::from_str::<toml::Table>(keys).unwrap());
-        let connection = toml::to_string(&connection).unwrap();
-        self.write(
-            "sansftp.toml",
-            format!("[connections.c]\n{connection}\n{more}"),
-        );
+        let named = toml::Table::from_iter([("c".to_owned(), connection.into())]);
+        let all = toml::Table::from_iter([("connections".to_owned(), named.into())]);
+        let text = toml::to_string(&all).unwrap();
+        self.write("sansftp.toml", format!("{text}\n{more}"));
     }
 
     /// Lines of sshd's log with these words, as soon as there are so many.

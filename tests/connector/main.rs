@@ -9,6 +9,8 @@ mod cut;
 mod fixture;
 mod get;
 mod once;
+mod proxies;
+mod reach;
 mod rows;
 mod rules;
 mod send;

@@ -50,7 +50,7 @@ async fn a_process_of_five_steps_offers_a_refused_key_once() {
     let more = format!(
         "[operations.fetch]\naction = 'get'\nremote-directory = 'out'\n\
          [operations.put]\naction = 'send'\n\
-         [processes.p]\nsteps = [{step}, {put}, {step}, {put}, {put}]\n"
+         [processes.p]\nsteps = [{step}, {put}, {put}, {put}, {put}]\n"
     );
     world.configure(&stranger(&world), &more);
     let output = world.program().args(["run", "p"]).output().unwrap();

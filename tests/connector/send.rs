@@ -441,9 +441,16 @@ async fn symlinks() {
     assert_eq!(said(&outcomes).len(), 1);
     assert!(outcomes[0].error.is_some(), "refused unless asked for");
     assert_eq!(world.remote()["real"], "old");
-    good(world.send(&format!("{keys}\nsymlinks = 'follow'"), one("new")).await);
+    good(
+        world
+            .send(&format!("{keys}\nsymlinks = 'follow'"), one("new"))
+            .await,
+    );
     assert_eq!(world.remote(), files(&[("a.txt", "new"), ("real", "new")]));
     let link = fs::symlink_metadata(world.sshd.home().join("a.txt")).unwrap();
     assert!(link.is_symlink(), "the link stays one");
-    bad(world.send("symlinks = 'follow'", one("x")).await, Class::Configuration);
+    bad(
+        world.send("symlinks = 'follow'", one("x")).await,
+        Class::Configuration,
+    );
 }

@@ -39,6 +39,7 @@ retries = 5
 retry-delay = "2s to 10s"
 memory = "32MiB"
 rekey-limit = "1GiB"
+transcript = "transcript.jsonl"
 proxy = { type = "http", host = "proxy.example", port = 3128, user = "me", password = { env = "PROXY" } }
 "#;
 

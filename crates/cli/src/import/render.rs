@@ -265,6 +265,12 @@ impl Subject<'_> {
                 );
             }
             keys.push(format!("host = {}", text(host)));
+            if proxy.port.is_none() && proxy.kind == ProxyKind::Http {
+                self.remark(
+                    Topic::FillIn,
+                    "the component names no port for its HTTP proxy",
+                );
+            }
             keys.extend(proxy.port.map(|port| format!("port = {port}")));
             if !proxy.user.is_empty() {
                 keys.push(format!("user = {}", text(&proxy.user)));
