@@ -619,3 +619,28 @@ async fn steps_of_one_account_share_its_sessions_and_cannot_starve_each_other() 
     let (opened, open) = server.sessions();
     assert!(opened <= 5 && open == 0, "{opened} {open}");
 }
+
+#[tokio::test]
+async fn a_panic_in_a_document_takes_its_sessions_with_it() {
+    let (first, second) = (server(&[]), server(&[]));
+    let chunk = |number| async move {
+        assert!(number < 3, "the maker of this body has a fault");
+        Ok(bytes::Bytes::from_static(b"chunk"))
+    };
+    let body = stream::iter(0..5).then(chunk);
+    let faulty = Document {
+        body: crate::document::Body::Stream(Box::pin(body)),
+        ..Document::empty().with("filename", "b")
+    };
+    let good = Document::bytes("x").with("filename", "a");
+    let steps = vec![stage(&first, send_to("in")), stage(&second, send_to("in"))];
+    let running = Pipeline::new(steps).unwrap();
+    let running = running.run(stream::iter([good, faulty]));
+    let task = tokio::spawn(running.collect::<Vec<_>>());
+    let ended = tokio::time::timeout(PATIENCE, task).await;
+    let ended = ended.expect("it does not hang");
+    assert!(ended.unwrap_err().is_panic());
+    assert_eq!(first.sessions(), (1, 0));
+    assert_eq!(second.sessions().1, 0);
+    assert_eq!(content(&first, "in/b"), None);
+}
