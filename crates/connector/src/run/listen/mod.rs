@@ -11,11 +11,10 @@
 //! Not the differences: those are decided in [`known`](crate::listen::known). Nothing that is known
 //! is opened or looked at again.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+mod taking;
+
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +22,7 @@ use futures_util::future::{Either, join, select};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use self::taking::{Feed, Skips, Taking, Worth, versions};
 use super::list::{rfc3339, tracked};
 use super::places::{move_to_directory, remote_directory};
 use super::selection::{Choice, Found, Judged, Seen, Selection, too_many};
@@ -36,7 +36,7 @@ use crate::journal::{Journal, Listed, ListingId};
 use crate::listen::known::{Handling, Known, Looked, Relative, Row, Standing, Version};
 use crate::listen::{Away, Back, Begun, ListenEvent, Listening, Polled, Stopper};
 use crate::operation::{Change, GetAction, Listen, Operation, Sort};
-use crate::outcome::{AfterAction, Outcome, SkipReason, Status};
+use crate::outcome::{Outcome, SkipReason, Status};
 use crate::path::RemotePath;
 use crate::remote::{Attrs, Connect, Entry};
 use crate::retry::scattered;
@@ -46,9 +46,6 @@ const BATCH: usize = 1000;
 
 /// Who is away is asked again after this long at the latest, unless the interval is longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
-
-/// Entries that were told as left alone are remembered up to so many, at 8 bytes each.
-const REMEMBERED: usize = 1 << 20;
 
 impl<C: Connect> Connector<C> {
     /// Watches a directory and gets what is new in it, with the properties that a document would
@@ -190,21 +187,6 @@ struct Differences {
     polled: Polled,
 }
 
-/// What was told as left alone, by hash, so that it is told once.
-#[derive(Default)]
-struct Skips(HashSet<u64>);
-
-impl Skips {
-    fn is_new(&mut self, path: &[u8], version: Version, why: &str) -> bool {
-        let mut hasher = DefaultHasher::new();
-        (path, version, why).hash(&mut hasher);
-        if self.0.len() >= REMEMBERED {
-            self.0.clear();
-        }
-        self.0.insert(hasher.finish())
-    }
-}
-
 /// Why there is no listing, and for how long.
 struct Trouble {
     since: Instant,
@@ -242,24 +224,6 @@ impl Told {
             Self::Events(events) => drop(events.reserve().await),
             Self::Outcomes(outcomes) => drop(outcomes.reserve().await),
         }
-    }
-}
-
-/// What is still to be taken, handed out one by one while nobody asks to end.
-struct Feed {
-    left: std::vec::IntoIter<Found>,
-    stopper: Stopper,
-    closed: Arc<AtomicBool>,
-}
-
-impl Iterator for Feed {
-    type Item = Found;
-
-    fn next(&mut self) -> Option<Found> {
-        if self.stopper.is_asked() || self.closed.load(Ordering::Relaxed) {
-            return None;
-        }
-        self.left.next()
     }
 }
 
@@ -634,94 +598,6 @@ impl<C: Connect> Listener<'_, C> {
         let listing = self.place().listing;
         self.journal.listed(listing, unwritten).await
     }
-}
-
-/// The outcomes of what is taken, and what they mean for what is known.
-struct Taking<'a> {
-    place: &'a mut Place,
-    interval: Duration,
-    /// What was handed to Get.
-    versions: HashMap<Relative, Version>,
-    /// Set when no more is to be handed out.
-    closed: Arc<AtomicBool>,
-    /// Why there is no session any more.
-    refused: Option<Error>,
-    skips: &'a mut Skips,
-    unwritten: &'a mut Vec<Listed>,
-}
-
-impl Taking<'_> {
-    /// Whether it is worth telling.
-    fn note(&mut self, outcome: &Outcome) -> Worth {
-        if let Some(error) = &outcome.error
-            && error.is_before_session()
-        {
-            // The next file would be told the same.
-            self.closed.store(true, Ordering::Relaxed);
-            self.refused = Some(error.clone());
-        }
-        let Some((path, version)) = self.file(outcome) else {
-            return Worth::Telling;
-        };
-        let known = &mut self.place.known;
-        let removed = matches!(
-            outcome.after_action,
-            AfterAction::Deleted | AfterAction::Moved
-        );
-        match outcome.status {
-            Status::Ok if removed => {
-                known.gone(&path);
-                self.unwritten.push(Listed::Gone(path));
-            }
-            Status::Ok | Status::Skipped(SkipReason::AlreadyProcessed) => {
-                known.done(&path, version);
-                self.unwritten.push(Listed::There(Row {
-                    path,
-                    version,
-                    handling: Handling::Done,
-                }));
-            }
-            Status::Failed => {
-                let interval = self.interval;
-                let wait = |failures| back_off(interval, failures);
-                known.failed(&path, version, Instant::now(), wait);
-            }
-            // Who has it in hand may give it back, and what is still changing may have changed.
-            Status::Skipped(reason) => {
-                if !self.skips.is_new(&path, version, reason.name()) {
-                    return Worth::Nothing;
-                }
-            }
-        }
-        Worth::Telling
-    }
-
-    /// Which of those that were handed out it is about.
-    fn file(&self, outcome: &Outcome) -> Option<(Relative, Version)> {
-        let name = outcome.properties.get("filename")?;
-        let directory = outcome.properties.get("remote-directory")?;
-        let path = RemotePath::new(directory.clone()).join(name);
-        let top = self.place.directory.join(b"");
-        let path: Relative = path.as_bytes().strip_prefix(top.as_bytes())?.into();
-        let version = *self.versions.get(&path)?;
-        Some((path, version))
-    }
-}
-
-/// Whether an outcome is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Worth {
-    Telling,
-    Nothing,
-}
-
-/// What Get is to take, by name.
-fn versions(due: &[Found]) -> HashMap<Relative, Version> {
-    let version = |found: &Found| {
-        let path: Relative = found.relative_path()[..].into();
-        (path, Version::from(&found.entry.attrs))
-    };
-    due.iter().map(version).collect()
 }
 
 /// Whether asking again cannot help, and may do harm: accounts are locked for that.
