@@ -5,6 +5,7 @@
 
 mod demo;
 mod get;
+mod import;
 mod inetd;
 mod input;
 mod journal;
