@@ -372,8 +372,11 @@ impl Output {
             }
             Form::Human if self.detail == Detail::Quiet => {}
             Form::Human => {
-                if let Some(summary) = human::summary(rows, &self.tally, self.requests, seconds) {
-                    self.line(&summary);
+                match human::summary(rows, &self.tally, self.requests, seconds) {
+                    // What a listing is piped into gets entries and nothing else.
+                    Some(summary) if rows == Rows::List => self.note(&summary),
+                    Some(summary) => self.line(&summary),
+                    None => {}
                 }
             }
         }
@@ -416,6 +419,15 @@ impl Output {
         for line in error.hint().unwrap_or_default().lines() {
             text.push_str(&format!("hint: {}\n", printable(line.as_bytes())));
         }
+        self.to_stderr(&text);
+    }
+
+    /// A remark for people beside the results.
+    fn note(&self, text: &str) {
+        self.to_stderr(&format!("{text}\n"));
+    }
+
+    fn to_stderr(&self, text: &str) {
         // Without standard error there is nobody left to tell.
         let _ = self
             .bars

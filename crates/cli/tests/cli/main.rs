@@ -14,6 +14,7 @@ mod names;
 mod output;
 mod process;
 mod refused;
+mod select;
 mod send;
 mod serve;
 mod served;

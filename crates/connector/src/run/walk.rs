@@ -14,6 +14,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -406,7 +407,7 @@ impl<C: Connect> Walk<C> {
             Err(error) if is_loss(&error) => return Err(error),
             Err(error) => return Ok(Some(Seen::Failed(found, error))),
         };
-        let relative = [&found.relative[..], std::slice::from_ref(&found.entry.name)].concat();
+        let relative = [&found.relative[..], from_ref(&found.entry.name)].concat();
         self.levels.push(Level {
             listing,
             directory,
