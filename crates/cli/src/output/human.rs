@@ -438,6 +438,10 @@ mod tests {
             summary(Rows::Get, &tally, 0, 0.25).unwrap(),
             "2 fetched, 1 failed, 3 skipped (filtered), 1 skipped (limit); 2.00 KiB in 0.2 s"
         );
-        assert!(summary(Rows::List, &tally, 0, 0.25).is_none());
+        assert_eq!(
+            summary(Rows::List, &tally, 0, 0.25).unwrap(),
+            "2 shown, 1 failed, 3 skipped (filtered), 1 skipped (limit)"
+        );
+        assert!(summary(Rows::List, &Tally::default(), 0, 0.25).is_none());
     }
 }
