@@ -11,6 +11,10 @@ mod get;
 mod lost;
 #[path = "openssh/many.rs"]
 mod many;
+#[path = "openssh/proxies.rs"]
+mod proxies;
+#[path = "openssh/reach.rs"]
+mod reach;
 #[path = "openssh/refused.rs"]
 mod refused;
 #[path = "openssh/send.rs"]
