@@ -13,6 +13,7 @@ mod listen;
 mod names;
 mod output;
 mod process;
+mod reach;
 mod refused;
 mod select;
 mod send;
