@@ -156,6 +156,26 @@ impl Journal {
         Ok(claimed)
     }
 
+    /// Which of these files were handled, and are done: asked before a limit is counted, in one
+    /// transaction.
+    ///
+    /// # Errors
+    /// `local-io`.
+    pub(crate) async fn handled(&self, sources: Vec<Source>) -> Result<Vec<bool>> {
+        self.transaction("looking into", move |transaction| {
+            let mut handled = Vec::with_capacity(sources.len());
+            for source in &sources {
+                let found = find(transaction, source)?.filter(|found| found.state == "done");
+                if let Some(found) = &found {
+                    found.seen(transaction)?;
+                }
+                handled.push(found.is_some());
+            }
+            Ok(handled)
+        })
+        .await
+    }
+
     /// Takes an entry in hand that [`unfinished`](Self::unfinished) told of; `None` when it has been
     /// finished, forgotten or taken since. Never makes one.
     ///

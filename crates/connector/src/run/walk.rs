@@ -25,6 +25,7 @@ use super::diagnose::{Doing, explain, plain};
 use super::selection::{Choice, Depth, Found, Judged, Kinds, Offered, Seen, Selection, too_many};
 use super::session::{Session, is_loss};
 use crate::error::{Class, Error, Result};
+use crate::journal::{Journal, Source};
 use crate::operation::{DEEPEST, Symlinks};
 use crate::outcome::SkipReason;
 use crate::path::RemotePath;
@@ -39,6 +40,8 @@ pub(crate) struct Walk<C: Connect> {
     choice: Choice,
     directory: RemotePath,
     except: Option<RemotePath>,
+    /// The journal that knows what was handled, and the account there.
+    journal: Option<(Journal, String)>,
     stage: Stage,
     look: Look,
     levels: Vec<Level<<C::Remote as Remote>::Listing>>,
@@ -98,6 +101,8 @@ struct Looked {
     /// What a link leads to, where links are followed and it leads anywhere.
     target: Option<Attrs>,
     done: Done,
+    /// The journal knows it as handled.
+    handled: bool,
 }
 
 /// Whether a file's done-file is there.
@@ -125,6 +130,7 @@ impl<C: Connect> Walk<C> {
             choice,
             directory,
             except: None,
+            journal: None,
             stage: Stage::Begin,
             levels: Vec::new(),
             avoided: None,
@@ -137,6 +143,13 @@ impl<C: Connect> Walk<C> {
             streamed: false,
             retries: None,
         }
+    }
+
+    /// The same, leaving out what this journal knows as handled for this account.
+    #[must_use]
+    pub(crate) fn knowing(mut self, journal: Option<&Journal>, account: String) -> Self {
+        self.journal = journal.map(|journal| (journal.clone(), account));
+        self
     }
 
     /// The same, not going into this directory: what is moved there is not to be found again.
@@ -313,6 +326,7 @@ impl<C: Connect> Walk<C> {
                 entry,
                 target: None,
                 done: Done::Yes,
+                handled: false,
             })
             .collect();
         if self.choice.wants_targets() {
@@ -320,6 +334,16 @@ impl<C: Connect> Walk<C> {
         }
         if self.choice.done_file.is_some() && !matches!(self.look, Look::First(_)) {
             look_for_done_files(&self.choice, self.now, remote, &directory, &mut looked).await?;
+        }
+        if !matches!(self.look, Look::First(_)) {
+            look_into_journal(
+                &self.choice,
+                self.now,
+                &self.journal,
+                &directory,
+                &mut looked,
+            )
+            .await?;
         }
         let level = self.levels.last_mut().expect("a listing is open");
         level.rest = looked.into();
@@ -355,6 +379,10 @@ impl<C: Connect> Walk<C> {
             && !sightings.has(&found, attrs)
         {
             seen.push(Seen::Skip(found, SkipReason::StillChanging));
+            return Ok(());
+        }
+        if looked.handled {
+            seen.push(Seen::Skip(found, SkipReason::AlreadyProcessed));
             return Ok(());
         }
         match self.selection.offer(found, attrs)? {
@@ -486,6 +514,39 @@ async fn look_behind_links<R: Remote>(
         for ((looked, path), target) in some.iter_mut().zip(&paths).zip(targets) {
             looked.target = there(path, target)?;
         }
+    }
+    Ok(())
+}
+
+/// Which of a batch the journal knows as handled: they do not count against `max-files`, or the
+/// files behind them would never have their turn.
+async fn look_into_journal(
+    choice: &Choice,
+    now: i64,
+    journal: &Option<(Journal, String)>,
+    directory: &RemotePath,
+    looked: &mut [Looked],
+) -> Result<()> {
+    let Some((journal, account)) = journal else {
+        return Ok(());
+    };
+    let asked: Vec<&mut Looked> = looked
+        .iter_mut()
+        .filter(|it| choice.judge(&it.entry, it.attrs(), now) == Judged::Take)
+        .collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let sources = asked.iter().map(|it| Source {
+        account: account.clone(),
+        directory: directory.clone(),
+        name: it.entry.name.clone(),
+        size: it.attrs().size,
+        modified: it.attrs().modified,
+    });
+    let handled = journal.handled(sources.collect()).await?;
+    for (looked, handled) in asked.into_iter().zip(handled) {
+        looked.handled = handled;
     }
     Ok(())
 }

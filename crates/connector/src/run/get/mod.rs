@@ -108,7 +108,9 @@ pub(super) async fn run<C: Connect>(
     let (plan, mut crew) = prepare(step, get, properties, Changed::Failed).await?;
     crew.settle(&plan).await?;
     let choice = Choice::of_get(get, plan.connection.memory)?;
-    let mut walk = Walk::new(choice, plan.directory.clone()).without(plan.target.clone());
+    let mut walk = Walk::new(choice, plan.directory.clone())
+        .without(plan.target.clone())
+        .knowing(plan.journal, plan.connection.account());
     while let Some(seen) = walk.next(crew.first).await? {
         // What is sorted comes all at once.
         if let Some((files, bytes)) = walk.expected() {

@@ -274,6 +274,17 @@ async fn what_was_handled_and_stays_is_not_handled_again() {
 }
 
 #[tokio::test]
+async fn what_was_handled_does_not_count_against_the_limit() {
+    let mut scene = Scene::new(Behaviour::openssh(), GetAction::Get);
+    scene.get.max_files = 1;
+    for run in 1..=FILES.len() {
+        scene.run(0).await;
+        assert_eq!(scene.local().len(), run);
+    }
+    scene.finish("one file per run").await;
+}
+
+#[tokio::test]
 async fn a_deleted_file_that_comes_again_is_a_new_one() {
     let scene = Scene::new(Behaviour::openssh(), GetAction::GetAndDelete);
     let modified = scene.server.files(|files| files.modified(&home("out/a")));
