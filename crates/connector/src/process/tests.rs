@@ -12,7 +12,7 @@ use crate::connection::{Connection, RetryDelay};
 use crate::document::Document;
 use crate::error::{Class, Error};
 use crate::mem::{Behaviour, HOME, Server};
-use crate::operation::{Get, GetAction, IfExists, List, Operation, Send};
+use crate::operation::{After, Get, GetAction, IfExists, List, Operation, Send};
 use crate::outcome::{AfterAction, SkipReason, Status};
 use crate::remote::RemoteErrorKind;
 use crate::run::Connector;
@@ -382,6 +382,31 @@ async fn a_document_that_becomes_several_is_delivered_when_all_of_them_are() {
             false => AfterAction::Deleted,
         };
         assert_eq!(first.after_action, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_get_that_waits_for_nobody_lets_the_step_before_it_wait_for_the_last() {
+    for taken in [false, true] {
+        let source = server(&[("out/a", "1")]);
+        let other = server(&[("out/x", "1")]);
+        let target = server(&[]);
+        if taken {
+            target.files(|files| files.put(&home("in/x"), "old"));
+        }
+        let eager = Get {
+            after: After::Eager,
+            ..get_from("out", GetAction::GetAndDelete)
+        };
+        let steps = vec![
+            stage(&source, get_from("out", GetAction::GetAndDelete)),
+            with(stage(&other, eager), &[("sort", "name")]),
+            stage(&target, send_to("in")),
+        ];
+        let outcomes = run(steps).await;
+        assert_eq!(content(&other, "out/x"), None, "it is deleted once read");
+        assert_eq!(of_step(&outcomes, 3).len(), 1);
+        assert_eq!(content(&source, "out/a").is_some(), taken);
     }
 }
 

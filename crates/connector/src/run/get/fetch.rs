@@ -23,7 +23,7 @@ use crate::document::{Body, BodyStream, Delivered, Delivery, Document, Propertie
 use crate::error::{Class, Error, Result};
 use crate::journal::{FetchState, Received, Source, Taken};
 use crate::local::{Checksum, Complete, Directory, Part, Unfinished};
-use crate::operation::{GetAction, LocalIfExists, MoveCollision};
+use crate::operation::{After, GetAction, LocalIfExists, MoveCollision};
 use crate::path::RemotePath;
 use crate::remote::{Attrs, Connect, FileKind, Reader, Remote};
 
@@ -281,6 +281,12 @@ impl<C: Connect> Hand<'_, C> {
         let (delivery, delivered) = match taken {
             Some(taken) => taken.delivery(),
             None => Delivery::pair(),
+        };
+        let delivery = match (self.plan.get.after, self.plan.onward) {
+            // This Get waits for nobody, but what the document came out of is not delivered before
+            // the steps to come are through with it.
+            (After::Eager, Some(whole)) => whole.part(),
+            _ => delivery,
         };
         let document = Document {
             body: Body::Stream(body_of(body, Arc::clone(&failure))),

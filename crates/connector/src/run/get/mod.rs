@@ -31,7 +31,7 @@ use super::session::Session;
 use super::walk::Walk;
 use super::{AllWell, Destination, Step};
 use crate::connection::Connection;
-use crate::document::Properties;
+use crate::document::{Properties, Whole};
 use crate::error::{Error, Result};
 use crate::journal::{Journal, Taken};
 use crate::local::Directory;
@@ -62,6 +62,8 @@ struct Plan<'a> {
     connection: Arc<Connection>,
     local: Option<Directory>,
     journal: Option<&'a Journal>,
+    /// What the documents are parts of, where another step takes them.
+    onward: Option<&'a Whole>,
     done_file: Option<DoneFile>,
     directory: RemotePath,
     target: Option<RemotePath>,
@@ -190,6 +192,7 @@ async fn prepare<'a, C: Connect>(
         observer,
         outcomes,
         journal,
+        onward,
         ..
     } = step;
     let others = (1..jobs.get()).map(|_| session.another()).collect();
@@ -202,6 +205,7 @@ async fn prepare<'a, C: Connect>(
         connection,
         local,
         journal: journal.as_ref(),
+        onward: onward.as_ref(),
         done_file: get.done_file()?,
         directory,
         target,
