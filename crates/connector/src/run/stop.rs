@@ -30,6 +30,17 @@ impl Cancel {
     pub fn cancel(&self) {
         self.0.send_replace(true);
     }
+
+    /// Whether it is to stop.
+    pub(super) fn is_cancelled(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is to stop, for ever if need be.
+    pub(super) async fn cancelled(&self) {
+        // The sender is this value's own, so that the wait cannot fail.
+        let _ = self.0.subscribe().wait_for(|stop| *stop).await;
+    }
 }
 
 /// What a step looks at to know that it is to stop.

@@ -236,7 +236,7 @@ impl<C: Connect> Listener<'_, C> {
             let stop = Stop::new(&self.step.cancel, &connection);
             self.step.session.renew(stop);
             let round = self.round(&mut away).await;
-            if self.stopper.is_asked() {
+            if self.stopper.is_asked() || self.step.cancel.is_cancelled() {
                 return Ok(());
             }
             let wait = match round {
@@ -245,7 +245,14 @@ impl<C: Connect> Listener<'_, C> {
                 Err(error) => self.trouble(error, &mut away).await?,
             };
             let pause = tokio::time::sleep(wait);
-            if let Either::Right(_) = select(pin!(pause), pin!(self.stopper.asked())).await {
+            let ended = async {
+                select(
+                    pin!(self.stopper.asked()),
+                    pin!(self.step.cancel.cancelled()),
+                )
+                .await;
+            };
+            if let Either::Right(_) = select(pin!(pause), pin!(ended)).await {
                 return Ok(());
             }
         }

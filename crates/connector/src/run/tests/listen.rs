@@ -154,6 +154,20 @@ async fn a_file_is_told_and_taken_at_the_poll_after_the_one_that_found_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_connectors_own_canceller_ends_it_too() {
+    let scene = Scene::new();
+    let into = Destination::Directory(scene.inbox());
+    let connector = Connector::new(scene.server.clone(), connection(2)).with_destination(into);
+    let mut ear = Ear {
+        events: connector.listen(scene.options(GetAction::Get), Properties::default()),
+        heard: Vec::new(),
+    };
+    ear.polls(1).await;
+    connector.canceller().cancel();
+    assert_eq!(ear.ended().await, (Vec::new(), None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_known_is_not_opened_and_not_looked_at_again() {
     let scene = Scene::new();
     for number in 0..50 {
