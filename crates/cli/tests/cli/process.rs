@@ -176,8 +176,12 @@ fn the_plan_of_a_process_is_its_transcript_and_changes_nothing() {
     for line in planned.iter_mut().chain(&mut ran) {
         *line = line.replace("\"session\":2", "\"session\":1");
     }
-    planned.sort();
-    ran.sort();
+    // How much is asked of a file that the next step refuses depends on which step is faster.
+    for lines in [&mut planned, &mut ran] {
+        lines.retain(|line| !line.contains("/out/b.csv"));
+        lines.sort();
+    }
+    assert!(planned.iter().any(|line| line.contains("/in/b.csv")));
     assert_eq!(planned, ran);
 }
 
