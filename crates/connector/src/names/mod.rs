@@ -20,6 +20,10 @@ const PART: &[u8] = b".part";
 const OLD: &[u8] = b".old";
 /// The length of `.{uuid}`.
 const DOT_UUID: usize = 37;
+/// So many bytes of a name stand in that of its backup.
+const BACKUP_ROOM: usize = MAX_NAME - 1 - DOT_UUID - OLD.len();
+/// The length of a UUID's first two groups, `01234567-89ab`: 48 bits.
+const DIGEST: usize = 13;
 
 /// Whether this is a base name: not empty, not `.` or `..`, without `/` and NUL. Whatever else it
 /// is, it stays inside its directory.
@@ -50,14 +54,39 @@ pub(crate) fn temporary_of(name: &[u8], origin: &[u8]) -> Bytes {
 }
 
 /// A new name to put an old file aside under, `.{name}.{uuid}.old`, of at most 255 bytes.
+///
+/// Where the name had to be cut, the UUID begins with a digest of all of it: names that differ only
+/// behind the cut must not take each other's backups for their own.
 pub(crate) fn backup(name: &[u8]) -> Bytes {
-    composed(b".", name, format!(".{}", Uuid::new_v4()).as_bytes(), OLD)
+    let mut uuid = Uuid::new_v4().to_string();
+    if cut(name, BACKUP_ROOM).len() < name.len() {
+        uuid.replace_range(..DIGEST, &digest_of(name));
+    }
+    composed(b".", name, format!(".{uuid}").as_bytes(), OLD)
 }
 
 /// Whether `candidate` is a backup that [`backup`] made of the file `name`.
 pub(crate) fn is_backup_of(candidate: &[u8], name: &[u8]) -> bool {
-    stem_of(candidate, OLD)
-        .is_some_and(|stem| stem == cut(name, MAX_NAME - 1 - DOT_UUID - OLD.len()))
+    let kept = cut(name, BACKUP_ROOM);
+    if stem_of(candidate, OLD) != Some(kept) {
+        return false;
+    }
+    let uuid = &candidate[candidate.len() - OLD.len() - (DOT_UUID - 1)..];
+    kept.len() == name.len() || uuid.starts_with(digest_of(name).as_bytes())
+}
+
+/// Whether this name has the form of a backup, of whatever file.
+pub(crate) fn is_backup(name: &[u8]) -> bool {
+    stem_of(name, OLD).is_some()
+}
+
+/// How the UUID of a cut name's backup begins: its first two groups.
+fn digest_of(name: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, name);
+    let bytes = digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
+    let mut uuid = Uuid::from_bytes(*bytes).to_string();
+    uuid.truncate(DIGEST);
+    uuid
 }
 
 /// `output.txt`, `output1.txt`, `output2.txt`: the number goes before the last extension; a leading
@@ -306,6 +335,16 @@ mod tests {
         assert!(!is_ours(b".a.part"));
         assert!(!is_ours(b"a.7b0c7a8e-0000-4000-8000-000000000000.part"));
         assert!(is_ours(b".a.7b0c7a8e-0000-4000-8000-000000000000.part"));
+    }
+
+    #[test]
+    fn long_names_that_begin_alike_do_not_share_a_backup() {
+        let long = |end: &str| format!("{}{end}", "n".repeat(230)).into_bytes();
+        let (one, other) = (long("1.csv"), long("2.csv"));
+        assert!(is_backup_of(&backup(&one), &one));
+        assert!(!is_backup_of(&backup(&one), &other));
+        assert!(is_ours(&backup(&one)));
+        assert_ne!(backup(&one), backup(&one));
     }
 
     #[test]

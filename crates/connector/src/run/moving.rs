@@ -14,7 +14,7 @@ use futures_util::future::try_join;
 use super::compare::{copy_through, same_content};
 use super::diagnose::{Doing, exists, explain, look, plain, remove_if_there};
 use super::send::recall::stands;
-use super::session::is_loss;
+use super::session::{Backup, Facts, is_loss};
 use crate::error::{Class, Error, Result};
 use crate::names;
 use crate::operation::MoveCollision;
@@ -158,7 +158,21 @@ impl Mover {
 
     /// Moves it, or finds that it was moved. After a lost connection it can be called again, on a
     /// new session.
-    pub(super) async fn attempt<R: Remote>(&mut self, remote: &R) -> Result<Moved> {
+    pub(super) async fn attempt<R: Remote>(
+        &mut self,
+        remote: &R,
+        facts: &mut Facts,
+    ) -> Result<Moved> {
+        let moved = self.attempted(remote, facts).await;
+        if self.leftovers().next().is_some()
+            && let Some(directory) = self.target.parent()
+        {
+            facts.left_backup(&directory);
+        }
+        moved
+    }
+
+    async fn attempted<R: Remote>(&mut self, remote: &R, facts: &mut Facts) -> Result<Moved> {
         let looks = try_join(look(remote, &self.source), look(remote, &self.target));
         let (source, mut target) = looks.await?;
         if self.identity.is_some()
@@ -167,7 +181,7 @@ impl Mover {
             return Ok(moved);
         }
         if let Some(content) = self.resumed {
-            if let Some(moved) = self.recall(remote, source, target, content).await? {
+            if let Some(moved) = self.recall(remote, facts, source, target, content).await? {
                 return Ok(moved);
             }
             target = look(remote, &self.target).await?;
@@ -186,8 +200,8 @@ impl Mover {
             return Err(exists(&self.target, there));
         }
         let moved = match self.collision {
-            MoveCollision::Error => self.without_replacing(remote).await,
-            MoveCollision::Replace => self.replacing(remote, target).await,
+            MoveCollision::Error => self.without_replacing(remote, facts).await,
+            MoveCollision::Replace => self.replacing(remote, facts, target).await,
         };
         match moved {
             Err(error) if !is_loss(&error) => Err(self.cleared_up(remote, error).await),
@@ -242,13 +256,14 @@ impl Mover {
     async fn recall<R: Remote>(
         &self,
         remote: &R,
+        facts: &mut Facts,
         source: Option<Attrs>,
         target: Option<Attrs>,
         content: Option<(u64, [u8; 32])>,
     ) -> Result<Option<Moved>> {
         remove_if_there(remote, &self.copy_name()).await?;
         if self.collision == MoveCollision::Replace {
-            self.reconcile_old_backups(remote, target).await?;
+            self.reconcile_old_backups(remote, facts, target).await?;
         }
         let moved = match (source, target) {
             (None, Some(there)) => match content {
@@ -269,7 +284,11 @@ impl Mover {
         Ok(moved.then(|| MovedBy::Reconciled.done()))
     }
 
-    async fn without_replacing<R: Remote>(&mut self, remote: &R) -> Result<Moved> {
+    async fn without_replacing<R: Remote>(
+        &mut self,
+        remote: &R,
+        facts: &mut Facts,
+    ) -> Result<Moved> {
         let refused = match self.rename(remote).await? {
             Renamed::Done => {
                 let atomic = remote.capabilities().plain_rename_replaces == Some(false);
@@ -282,7 +301,7 @@ impl Mover {
         };
         let error = explain(remote, Doing::Renaming(&self.source, &self.target), refused).await;
         if error.class() == Class::Unsupported && self.across == Across::Copy {
-            return self.by_copy(remote).await;
+            return self.by_copy(remote, facts).await;
         }
         Err(error)
     }
@@ -290,6 +309,7 @@ impl Mover {
     async fn replacing<R: Remote>(
         &mut self,
         remote: &R,
+        facts: &mut Facts,
         mut target: Option<Attrs>,
     ) -> Result<Moved> {
         if remote.capabilities().posix_rename {
@@ -302,7 +322,9 @@ impl Mover {
                 // The next steps say what is wrong, should they fail as well.
                 Err(_) => {}
             }
-        } else if self.backup.is_none() && self.reconcile_old_backups(remote, target).await? {
+        }
+        let at_start = self.backup.is_none();
+        if at_start && self.reconcile_old_backups(remote, facts, target).await? {
             target = look(remote, &self.target).await?;
         }
         let (by, renamed) = match &target {
@@ -317,7 +339,7 @@ impl Mover {
         };
         self.restore(remote).await?;
         if self.across == Across::Copy {
-            return self.by_copy(remote).await;
+            return self.by_copy(remote, facts).await;
         }
         if target.is_some() {
             // Both are there again. The cause cannot be looked up as for a free target.
@@ -480,7 +502,7 @@ impl Mover {
     }
 
     /// The last step: through a copy beside the target.
-    async fn by_copy<R: Remote>(&mut self, remote: &R) -> Result<Moved> {
+    async fn by_copy<R: Remote>(&mut self, remote: &R, facts: &mut Facts) -> Result<Moved> {
         let identity = self.identity.expect("the source was looked at first");
         let copy = match self.copy.take() {
             Some(begun) => {
@@ -512,13 +534,24 @@ impl Mover {
         }
         self.copied = true;
         let mut publish = Self::new(copy, self.target.clone(), self.collision, Across::Refuse);
-        let published = Box::pin(publish.attempt(remote)).await;
+        let published = Box::pin(publish.attempt(remote, facts)).await;
         if let Some(backup) = publish.backup {
             self.backup = Some(backup);
         }
         self.spent.append(&mut publish.spent);
         let published = published?;
         self.copy = None;
+        // Comparing and replacing take their time: what was written meanwhile is not in the copy.
+        let now = look(remote, &self.source).await?;
+        if now.is_some_and(|now| !now.same_version(&identity)) {
+            return Err(Error::new(
+                Class::Integrity,
+                format!(
+                    "{} changed while it was copied to {}; it stays, and both are there",
+                    self.source, self.target
+                ),
+            ));
+        }
         remove_if_there(remote, &self.source)
             .await
             .map_err(|error| {
@@ -539,42 +572,55 @@ impl Mover {
     /// Takes away what an interrupted replacement left beside the target, which is there.
     pub(super) async fn clear_backups<R: Remote>(&self, remote: &R) -> Result<()> {
         let target = look(remote, &self.target).await?;
-        self.reconcile_old_backups(remote, target).await.map(|_| ())
+        // What the run that was interrupted left may be younger than what a listing showed.
+        let facts = &mut Facts::default();
+        self.reconcile_old_backups(remote, facts, target)
+            .await
+            .map(|_| ())
     }
 
-    /// Backups of the target that an interrupted replacement left: put back where the target is
-    /// missing, deleted where it is there. Says whether one was put back.
+    /// Backups of the target that an interrupted replacement left: the youngest is put back where
+    /// the target is missing, and they are deleted where it is there. Says whether one was put back.
+    ///
+    /// A directory is listed for them once in a step: else a thousand replacements in it would cost
+    /// a thousand listings.
     async fn reconcile_old_backups<R: Remote>(
         &self,
         remote: &R,
+        facts: &mut Facts,
         target: Option<Attrs>,
     ) -> Result<bool> {
         let Some(directory) = self.target.parent() else {
             return Ok(false);
         };
-        let mut backups = Vec::new();
-        let listing = remote.list(&directory).await;
-        let Ok(mut listing) = listing else {
-            // What cannot be listed cannot be reconciled; the rename says what is wrong with it.
-            return Ok(false);
+        let is_its = |backup: &&Backup| names::is_backup_of(&backup.name, self.target.name());
+        let mut backups: Vec<_> = match facts.backups(&directory) {
+            Some(known) => known.iter().filter(is_its).cloned().collect(),
+            None => {
+                let Some(found) = backups_in(remote, &directory).await? else {
+                    // What cannot be listed cannot be reconciled; the rename says what is wrong
+                    // with it.
+                    return Ok(false);
+                };
+                let its = found.iter().filter(is_its).cloned().collect();
+                facts.found_backups(directory, found);
+                its
+            }
         };
-        let doing = Doing::Listing(&directory);
-        while let Some(batch) = listing.batch().await.map_err(|error| plain(doing, error))? {
-            backups.extend(
-                batch
-                    .iter()
-                    .filter(|entry| names::is_backup_of(&entry.name, self.target.name()))
-                    .map(|entry| self.sibling(entry.name.clone())),
-            );
-        }
+        backups.sort_by_key(|backup| std::cmp::Reverse(backup.modified));
         let mut free = target.is_none();
         let mut restored = false;
         for backup in backups {
+            let backup = self.sibling(backup.name);
             // Looked at again: another sender may have put the target aside since, and this be where.
             if !free {
                 if look(remote, &self.target).await?.is_some() {
                     remove_if_there(remote, &backup).await?;
                 }
+                continue;
+            }
+            // It may have gone since the listing, with the replacement that it belonged to.
+            if look(remote, &backup).await?.is_none() {
                 continue;
             }
             let doing = Doing::Renaming(&backup, &self.target);
@@ -657,6 +703,24 @@ impl Mover {
             .map(|path| format!("; {path} may be left there"))
             .collect()
     }
+}
+
+/// The backups in a directory, of whatever file; `None` where it cannot be listed.
+async fn backups_in<R: Remote>(remote: &R, directory: &RemotePath) -> Result<Option<Vec<Backup>>> {
+    let Ok(mut listing) = remote.list(directory).await else {
+        return Ok(None);
+    };
+    let doing = Doing::Listing(directory);
+    let mut backups = Vec::new();
+    while let Some(batch) = listing.batch().await.map_err(|error| plain(doing, error))? {
+        let found = batch.into_iter();
+        let found = found.filter(|entry| names::is_backup(&entry.name));
+        backups.extend(found.map(|entry| Backup {
+            name: entry.name,
+            modified: entry.attrs.modified,
+        }));
+    }
+    Ok(Some(backups))
 }
 
 /// Whether no other step of the ladder can help.

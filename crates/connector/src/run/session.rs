@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::diagnose::{Doing, plain};
 use super::stop::Stop;
 use crate::connection::Connection;
@@ -39,6 +41,16 @@ pub(super) struct Facts {
     pub(super) directories: HashSet<RemotePath>,
     /// Of names that were numbered: the number after the last that was found taken or claimed.
     numbered: HashMap<RemotePath, u32>,
+    /// Backups that earlier runs left, by the directory that was listed for them.
+    backups: HashMap<RemotePath, Vec<Backup>>,
+}
+
+/// An old file that an interrupted replacement left aside.
+#[derive(Clone, Debug)]
+pub(super) struct Backup {
+    pub(super) name: Bytes,
+    /// When its content was modified, in seconds since 1970.
+    pub(super) modified: Option<i64>,
 }
 
 /// So much is remembered of either at most; then it is forgotten and learned again.
@@ -62,6 +74,27 @@ impl Facts {
             self.numbered.clear();
         }
         self.numbered.insert(path, next);
+    }
+
+    /// The backups that a listing of this directory showed; `None` before there was one.
+    pub(super) fn backups(&self, directory: &RemotePath) -> Option<&[Backup]> {
+        self.backups.get(directory).map(Vec::as_slice)
+    }
+
+    /// A listing showed these backups. Too many to remember are listed again.
+    pub(super) fn found_backups(&mut self, directory: RemotePath, backups: Vec<Backup>) {
+        let known: usize = self.backups.values().map(Vec::len).sum();
+        if self.backups.len() >= REMEMBERED || known + backups.len() > REMEMBERED {
+            self.backups.clear();
+        }
+        if backups.len() <= REMEMBERED {
+            self.backups.insert(directory, backups);
+        }
+    }
+
+    /// One was left in this directory: what was listed of it holds no more.
+    pub(super) fn left_backup(&mut self, directory: &RemotePath) {
+        self.backups.remove(directory);
     }
 }
 
@@ -160,6 +193,7 @@ impl<C: Connect> Session<C> {
         self.dead = None;
         self.facts.directories.clear();
         self.facts.numbered.clear();
+        self.facts.backups.clear();
     }
 
     /// Why there will be no session any more, if so.

@@ -207,7 +207,8 @@ impl<C: Connect> Hand<'_, C> {
             *begun = true;
         }
         self.ensure_target(item).await?;
-        mover.attempt(self.session.remote()).await
+        let (remote, facts) = self.session.parts();
+        mover.attempt(remote, facts).await
     }
 
     /// The directory below the move-to directory that a file of a directory below goes to.
@@ -264,13 +265,13 @@ impl<C: Connect> Hand<'_, C> {
         begun: &mut bool,
     ) -> Result<()> {
         self.session.open().await?;
-        let remote = self.session.remote();
+        let (remote, facts) = self.session.parts();
         if !*begun && look(remote, path).await?.is_none() {
             return Ok(());
         }
         *begun = true;
         match mover {
-            Some(mover) => mover.attempt(remote).await.map(drop),
+            Some(mover) => mover.attempt(remote, facts).await.map(drop),
             None if look(remote, path).await?.is_none() => Ok(()),
             None => remove(remote, path).await,
         }

@@ -20,6 +20,7 @@ use self::record::Record;
 use super::Step;
 use super::append::Append;
 use super::claim::{Candidates, Claim};
+use super::diagnose::look;
 use super::flow::Flow;
 use super::get::hex;
 use super::leftovers::{Leftovers, released};
@@ -305,10 +306,7 @@ impl Sending<'_> {
                     next
                 }
                 Stage::Publish => self.publish(step, &places, outcome).await?,
-                Stage::Move => {
-                    self.move_on(step.session.remote(), &places, outcome)
-                        .await?
-                }
+                Stage::Move => self.move_on(step, &places, outcome).await?,
                 Stage::Done => Stage::Done,
             };
         }
@@ -334,6 +332,7 @@ impl Sending<'_> {
                 error = error.with_note(format_args!("the next run goes on with {there}"));
             }
         }
+        self.leave_to_another(step).await;
         // The name that was about to be claimed is not, once the file is gone that was to get it.
         if let (Some(temporary), true) = (&self.ours.temporary, self.stage == Stage::Publish)
             && let Err(why) = self.record.begun(temporary, &self.name).await
@@ -347,6 +346,26 @@ impl Sending<'_> {
             return error.with_note(why);
         }
         error
+    }
+
+    /// A file that was made to be appended to, and holds more than was sent, is another writer's as
+    /// well: it stays.
+    async fn leave_to_another<C: Connect>(&mut self, step: &Step<C>) {
+        let Some(path) = &self.ours.incomplete else {
+            return;
+        };
+        if !self.append.created || !step.session.is_open() {
+            return;
+        }
+        let size = match look(step.session.remote(), path).await {
+            Ok(there) => there.and_then(|there| there.size),
+            // Removing it looks again, and says what is wrong.
+            Err(_) => return,
+        };
+        if size.is_some_and(|size| size > self.flow.sent()) {
+            self.append.created = false;
+            self.ours.incomplete = None;
+        }
     }
 
     /// The failure, once what is ours is gone; names what could not be taken away.

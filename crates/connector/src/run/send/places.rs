@@ -113,6 +113,11 @@ impl Sending<'_> {
         let looked = |error| plain(Doing::Looking(link), error);
         let real = remote.realpath(link).await.map_err(looked)?;
         self.replaced = look(remote, &real).await?;
+        if let Some(there) = &self.replaced
+            && there.kind == FileKind::Directory
+        {
+            return Err(exists(&real, there));
+        }
         self.published = Some(real);
         Ok(())
     }

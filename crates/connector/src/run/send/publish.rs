@@ -15,7 +15,7 @@ use crate::error::{Class, Error, Result};
 use crate::names;
 use crate::operation::{IfExists, MoveCollision};
 use crate::outcome::Outcome;
-use crate::remote::{Connect, Remote};
+use crate::remote::Connect;
 
 impl Sending<'_> {
     /// Gives the temporary file its name.
@@ -35,7 +35,8 @@ impl Sending<'_> {
                 Some(mover) => mover,
                 begins => begins.insert(known(mover, &self.record, self.resumes, Stage::Publish)),
             };
-            let moved = mover.attempt(step.session.remote()).await?;
+            let (remote, facts) = step.session.parts();
+            let moved = mover.attempt(remote, facts).await?;
             track_move(&mut outcome.properties, &moved);
             outcome.warnings.extend(moved.warning);
             self.mover = None;
@@ -121,9 +122,9 @@ impl Sending<'_> {
     }
 
     /// From the remote directory to the move-to directory.
-    pub(super) async fn move_on<R: Remote>(
+    pub(super) async fn move_on<C: Connect>(
         &mut self,
-        remote: &R,
+        step: &mut Step<C>,
         places: &Places,
         outcome: &mut Outcome,
     ) -> Result<Stage> {
@@ -152,7 +153,8 @@ impl Sending<'_> {
                 begins.insert(known(mover, &self.record, self.resumes, Stage::Move))
             }
         };
-        let moved = mover.attempt(remote).await?;
+        let (remote, facts) = step.session.parts();
+        let moved = mover.attempt(remote, facts).await?;
         track_move(&mut outcome.properties, &moved);
         outcome.warnings.extend(moved.warning);
         self.mover = None;

@@ -178,7 +178,7 @@ async fn a_backup_that_was_left_is_put_back_or_removed_first() {
         let first = server
             .calls()
             .into_iter()
-            .find(|call| call.contains(&backup))
+            .find(|call| call.contains(&backup) && !call.starts_with("lstat"))
             .unwrap();
         assert!(first.starts_with(expected_first), "{first}");
         assert_eq!(server.files(|files| files.file_names()), [home("done/a")]);
@@ -208,6 +208,76 @@ async fn a_copy_across_devices_is_verified_before_the_source_goes() {
     );
     assert_eq!(content(&server, "done/a").unwrap(), "old");
     assert_eq!(content(&server, "out/a").unwrap(), "new");
+    assert_eq!(leftovers(&server), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_written_while_a_copy_is_published_is_not_deleted() {
+    let behaviour = Behaviour {
+        directories_are_devices: true,
+        ..Behaviour::bare(PlainRename::Refuses)
+    };
+    let server = server_of(behaviour, None);
+    // The rename that gives the copy its name; the one before was refused.
+    server.before("rename /home/user/done/.a.", |files| {
+        files.put(&home("out/a"), "written since");
+    });
+    let folder = scratch();
+    assert_eq!(
+        class(get(&server, folder.path(), moving(true)).await),
+        Class::Integrity
+    );
+    assert_eq!(content(&server, "out/a").unwrap(), "written since");
+    assert_eq!(leftovers(&server), [""; 0]);
+}
+
+#[tokio::test]
+async fn of_several_backups_the_youngest_is_put_back() {
+    for young_first in [true, false] {
+        let server = server_of(Behaviour::bare(PlainRename::Refuses), None);
+        let name = |uuid: &str| home(&format!("done/.a.{uuid}-0000-4000-8000-000000000000.old"));
+        let (first, second) = (name("11111111"), name("22222222"));
+        let (young, old) = match young_first {
+            true => (first, second),
+            false => (second, first),
+        };
+        server.files(|files| {
+            files.put(&young, "young");
+            files.put(&old, "old");
+            files.set_modified(&young, 2_000);
+            files.set_modified(&old, 1_000);
+        });
+        server.refuse("rename /home/user/out/a", RemoteErrorKind::Permission);
+        server.refuse("create /home/user/done", RemoteErrorKind::Permission);
+        let folder = scratch();
+        assert_eq!(
+            only(get(&server, folder.path(), moving(true)).await).status,
+            Status::Failed
+        );
+        assert_eq!(content(&server, "done/a").unwrap(), "young");
+        assert_eq!(leftovers(&server), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_directory_is_listed_for_backups_once_in_a_step() {
+    let server = server_of(Behaviour::bare(PlainRename::Refuses), None);
+    server.files(|files| {
+        for n in 0..20 {
+            files.put(&home(&format!("out/b{n}")), "new");
+            files.put(&home(&format!("done/b{n}")), "old");
+        }
+    });
+    let folder = scratch();
+    for outcome in get(&server, folder.path(), moving(true)).await {
+        assert_eq!(outcome.status, Status::Ok, "{:?}", outcome.error);
+    }
+    let calls = server.calls();
+    let listings = calls
+        .iter()
+        .filter(|call| *call == "list /home/user/done")
+        .count();
+    assert_eq!(listings, 1);
     assert_eq!(leftovers(&server), [""; 0]);
 }
 

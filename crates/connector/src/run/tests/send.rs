@@ -230,6 +230,19 @@ async fn overwriting_a_link_is_refused_or_follows_it() {
 }
 
 #[tokio::test]
+async fn overwriting_a_link_to_a_directory_fails_before_the_upload() {
+    let server = server_of(Behaviour::openssh(), &[]);
+    server.files(|files| files.symlink(&home("in/link"), &home("pub")));
+    let following = Send {
+        symlinks: TargetSymlinks::Follow,
+        ..into(IfExists::Overwrite)
+    };
+    let outcomes = send(&server, following, vec![document("link", "new")]).await;
+    assert_eq!(class(outcomes), Class::Exists);
+    assert!(!server.calls().iter().any(|call| call.starts_with("create")));
+}
+
+#[tokio::test]
 async fn append_extends_or_makes_the_file() {
     let server = server_of(Behaviour::openssh(), &[("in/log", "one ")]);
     let append = Send {
@@ -273,6 +286,19 @@ async fn another_writer_is_noticed_while_appending() {
     let error = outcome.error.unwrap();
     assert_eq!(error.class(), Class::Integrity);
     assert!(error.message().contains("bytes of it stand"), "{error}");
+}
+
+#[tokio::test]
+async fn what_another_appended_to_a_file_that_was_made_for_it_stays() {
+    let server = server_of(Behaviour::openssh(), &[]);
+    server.before("fsync", |files| files.put(&home("in/log"), "two AND MORE"));
+    let documents = vec![document("log", "two")];
+    let error = only(send(&server, into(IfExists::Append), documents).await)
+        .error
+        .unwrap();
+    assert_eq!(error.class(), Class::Integrity);
+    assert!(error.message().contains("3 bytes of it stand"), "{error}");
+    assert_eq!(content(&server, "in/log").unwrap(), "two AND MORE");
 }
 
 #[tokio::test]
