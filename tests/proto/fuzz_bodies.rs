@@ -57,6 +57,7 @@ bodies! {
     transfer 10000 of 600;
     keys 20000 of 300;
     known_hosts 20000 of 300;
+    ssh_config 20000 of 300;
 }
 
 #[test]

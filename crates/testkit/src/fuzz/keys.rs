@@ -1,10 +1,14 @@
-//! Files: private and public keys, known_hosts, authorized_keys and pasted host keys. Any bytes are read or refused.
+//! Files: private and public keys, known_hosts, authorized_keys, pasted host keys and a user's `ssh_config`. Any bytes are
+//! read or refused.
 
 use crate::seeds::Choices;
 use sansftp_keys::authorized_keys::AuthorizedKeys;
 use sansftp_keys::certificate::{Certificate, is_certificate};
 use sansftp_keys::known_hosts::Pins;
-use sansftp_keys::{Host, KnownHosts, read_private_key, read_public, write_openssh, write_public};
+use sansftp_keys::{
+    Host, KnownHosts, read_private_key, read_public, ssh_config as settings, write_openssh,
+    write_public,
+};
 use sansftp_proto::crypto::{PublicKey, Secret};
 
 /// Private and public keys, and certificates. What reads, written and read again, is the same key.
@@ -59,6 +63,69 @@ pub fn known_hosts(data: &[u8]) {
     if let Ok(pins) = Pins::parse([text]) {
         pins.algorithms_for(&host);
     }
+}
+
+/// A user's `ssh_config`. The first value of a keyword wins, a block that says nothing changes nothing, and a line that is
+/// told stands in the file.
+pub fn ssh_config(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let hosts = ["partner", "192.0.2.1", "a.example.com", ""];
+    let host = hosts[choices.below(hosts.len())];
+    let text = match choices.byte() & 1 {
+        0 => choices.rest().to_vec(),
+        _ => configured(&mut choices),
+    };
+    let found = settings(&text, host);
+    let ended = [&text, b"\nHost *\n".as_slice()].concat();
+    assert_eq!(settings(&ended, host), found);
+    let begun = [b"Port 9\n".as_slice(), &text].concat();
+    if let Ok(settings) = settings(&begun, host) {
+        assert_eq!(settings.port, Some(9));
+    }
+    let numbers = 1..=lines(&text);
+    match found {
+        Ok(found) => assert!(found.skipped.iter().all(|line| numbers.contains(line))),
+        Err(error) => assert!(numbers.contains(&error.line)),
+    }
+}
+
+/// Words of the format, with anything between them: what random bytes would hardly come to.
+fn configured(choices: &mut Choices<'_>) -> Vec<u8> {
+    let words: [&[u8]; 24] = [
+        b"Host",
+        b"Match",
+        b"all",
+        b"Include",
+        b"HostName",
+        b"Port",
+        b"User",
+        b"IdentityFile",
+        b"ProxyJump",
+        b"ProxyCommand",
+        b"UserKnownHostsFile",
+        b"HostKeyAlias",
+        b"*",
+        b"!partner",
+        b"par?ner",
+        b"none",
+        b"22",
+        b"%h.example",
+        b"\"a b\"",
+        b"#",
+        b" ",
+        b"=",
+        b"\n",
+        b"\r\n",
+    ];
+    let mut text = Vec::new();
+    while !choices.is_empty() {
+        match choices.below(words.len() + 8) {
+            word if word < words.len() => text.extend(words[word]),
+            byte if byte % 2 == 0 => text.push(choices.byte()),
+            _ => text.push(b" \n"[choices.below(2)]),
+        }
+    }
+    text
 }
 
 /// How many lines there are at most, whatever ends them.

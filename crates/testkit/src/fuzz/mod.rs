@@ -14,7 +14,7 @@ mod wire;
 
 pub use self::bytes::{Reached, client_bytes, decoder, ident, negotiate, reached, server_bytes};
 pub use files::{sftp_client, sftp_server, transfer};
-pub use keys::{keys, known_hosts};
+pub use keys::{keys, known_hosts, ssh_config};
 pub use mux::mux_model;
 pub use script::{Depth, script, script_depth};
 pub use wire::wire;
@@ -25,7 +25,7 @@ use sansftp_proto::error::Error;
 pub type Body = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const BODIES: [Body; 13] = [
+pub const BODIES: [Body; 14] = [
     ("wire", wire),
     ("ident", ident),
     ("decoder", decoder),
@@ -39,6 +39,7 @@ pub const BODIES: [Body; 13] = [
     ("transfer", transfer),
     ("keys", keys),
     ("known_hosts", known_hosts),
+    ("ssh_config", ssh_config),
 ];
 
 /// An error that only a bug of ours can bring about.
