@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -124,6 +123,14 @@ impl Ear {
         let complaints = self.complaints.take().unwrap().join().unwrap();
         assert!(!complaints.contains("panicked"), "{complaints}");
         (status, std::mem::take(&mut self.heard), complaints)
+    }
+
+    /// The most memory that it had resident at once, in KiB.
+    fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM"));
+        let number = line.unwrap().split_whitespace().nth(1).unwrap();
+        number.parse().unwrap()
     }
 
     /// Asks it to end and takes what it has told.
@@ -521,7 +528,11 @@ fn the_file_in_hand_is_given_back_when_its_time_is_over() {
 
 /// Waits for something to happen at either side.
 fn until(what: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    until_in(PATIENCE, what);
+}
+
+fn until_in(patience: Duration, what: impl Fn() -> bool) {
+    let end = Instant::now() + patience;
     while !what() {
         assert!(Instant::now() < end, "it did not come to that");
         thread::sleep(Duration::from_millis(5));
@@ -595,20 +606,21 @@ fn one_that_was_killed_goes_on_where_it_was() {
     scene.assert_nothing_left_behind();
 }
 
-/// So many files: enough to be more than one answer of a listing, and nightly a crowd.
-fn crowd() -> usize {
-    let set = std::env::var("SANSFTP_LISTEN_FILES").ok();
-    set.map_or(2000, |number| number.parse().unwrap())
+/// More than one answer of a listing holds.
+#[test]
+fn a_crowded_directory_is_listed_and_nothing_that_is_known_is_looked_at_again() {
+    listened_to(2_000);
 }
 
 #[test]
-fn a_crowded_directory_is_listed_and_nothing_that_is_known_is_looked_at_again() {
+#[ignore = "nightly: fifty thousand files"]
+fn of_fifty_thousand_files_none_that_is_known_is_looked_at_again() {
+    listened_to(50_000);
+}
+
+fn listened_to(number: usize) {
     let scene = outbox();
-    let number = crowd();
-    let out: PathBuf = scene.sshd.home().join("out");
-    for number in 0..number {
-        fs::write(out.join(format!("file-{number:06}.csv")), "").unwrap();
-    }
+    scene.crowd(number);
     let proxy = FaultProxy::start(scene.sshd.addr(), Plan::none());
     let flags = [
         "--interval",
@@ -640,12 +652,60 @@ fn a_crowded_directory_is_listed_and_nothing_that_is_known_is_looked_at_again() 
         sent < most,
         "{sent} bytes were sent for a listing of what is known"
     );
-    let peak = fs::read_to_string(format!("/proc/{}/status", ear.child.id())).unwrap();
-    let peak = peak.lines().find(|line| line.starts_with("VmHWM")).unwrap();
     println!(
-        "{number} files: {sent} bytes of requests per listing, {} s, {peak}",
-        settled["seconds"]
+        "{number} files: {sent} bytes of requests per listing, {} s, peak {} KiB",
+        settled["seconds"],
+        ear.peak()
     );
     ear.stopped();
     assert!(scene.inbox().is_empty());
+}
+
+#[test]
+#[ignore = "nightly: fifty thousand files"]
+fn fifty_thousand_files_that_are_found_are_fetched_once_and_killed_in_between() {
+    let scene = outbox();
+    let number = 50_000;
+    scene.crowd(number);
+    let flags = ["--interval", "1s", "--stable-for", "0s"];
+    let mut fetched = 0;
+    for _ in 0..3 {
+        let mut ear = Ear::start(&scene, scene.sshd.port(), &flags);
+        for _ in 0..5_000 {
+            ear.hears(is_fetched);
+        }
+        ear.signal(Signal::KILL);
+        let (_, heard, _) = ear.ended();
+        fetched += heard.iter().filter(|told| is_fetched(told)).count();
+    }
+    let start = Instant::now();
+    let mut ear = Ear::start(&scene, scene.sshd.port(), &flags);
+    until_in(Duration::from_secs(3_600), || {
+        fs::read_dir(scene.path("inbox")).unwrap().count() >= number
+    });
+    // A listing that found nothing to take.
+    ear.hears(|told| told["event"] == "poll" && told["taken"] == 0);
+    println!(
+        "{} files took {:?}, peak {} KiB",
+        number - fetched,
+        start.elapsed(),
+        ear.peak()
+    );
+    assert!(ear.peak() < 128 * 1024, "{} KiB", ear.peak());
+    let heard = ear.stopped();
+    fetched += heard.iter().filter(|told| is_fetched(told)).count();
+    // What was told of is fetched; of what was delivered when a kill came the outcome may be lost.
+    assert!(fetched <= number, "{fetched} outcomes");
+    assert!(fetched + 3 * 64 >= number, "{fetched} outcomes");
+    let mut names: Vec<_> = scene.inbox().into_keys().collect();
+    names.dedup();
+    assert_eq!(
+        names,
+        scene
+            .remote()
+            .into_keys()
+            .map(|it| it[4..].to_vec())
+            .collect::<Vec<_>>()
+    );
+    scene.assert_nothing_left_behind();
 }

@@ -145,3 +145,28 @@ fn delete_takes_names_and_says_of_each_what_became_of_it() {
         .run(&["delete", &target, "nothing", "--operation", "d"])
         .done();
 }
+
+/// The memory is that of the largest child so far: run alone, the program's. A child counts what its parent had before it
+/// became another program, so that the run that tells most, and is kept here, comes last.
+#[test]
+#[ignore = "nightly: fifty thousand files"]
+fn fifty_thousand_files_are_listed_and_ten_of_them_chosen_in_bounded_memory() {
+    let scene = Scene::start();
+    scene.crowd(50_000);
+    let judge = |what: &str| {
+        let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN);
+        let peak = usage.unwrap().max_rss();
+        println!("{what}: {peak} KiB");
+        assert!(peak < 48 * 1024, "{what}: {peak} KiB");
+    };
+    scene
+        .get("out", &["--max-files", "10", "--sort", "-modified"])
+        .done();
+    judge("get of ten");
+    assert_eq!(scene.inbox().len(), 10);
+    let ran = list(&scene, &["--json"]).with_code(0);
+    judge("list");
+    let mut told = ran.events();
+    told.retain(|event| event["event"] == "outcome");
+    assert_eq!(told.len(), 50_000);
+}

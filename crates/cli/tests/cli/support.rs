@@ -59,6 +59,14 @@ impl Scene {
         path
     }
 
+    /// So many files in the server's `out`, each with its number for content.
+    pub(crate) fn crowd(&self, number: usize) {
+        for number in 0..number {
+            let name = format!("out/file-{number:06}.csv");
+            self.sshd.write(name, number.to_string());
+        }
+    }
+
     /// The program in the working directory, which is its home as well; nothing of the tester's
     /// environment reaches it.
     pub(crate) fn program(&self) -> Command {
