@@ -231,3 +231,41 @@ fn several_jobs_bring_the_same_files() {
     assert!(ran.stdout.contains("3 fetched"), "{ran:?}");
     assert_eq!(scene.inbox().len(), 3);
 }
+
+/// Five steps, of which the first works, with four jobs each and a document for each job: the account is not locked.
+#[test]
+fn wrong_credentials_in_a_process_of_five_steps_reach_the_server_once() {
+    let scene = scene();
+    let config = fs::read_to_string(scene.path("sansftp.toml")).unwrap();
+    let step =
+        r#"{ connection = "locked", operation = "put", jobs = 4, parameters = { if-exists = "rename" } }"#;
+    let locked = format!(
+        r#"
+[connections.locked]
+host = "127.0.0.1"
+port = {port}
+user = "{user}"
+password = {{ file = "password" }}
+known-hosts-file = "{known}"
+retries = 3
+retry-delay = "1ms"
+
+[processes.five]
+steps = [ {{ connection = "partner", operation = "take", parameters = {{ remote-directory = "out" }} }},
+          {step}, {step}, {step}, {step} ]
+"#,
+        port = scene.sshd.port(),
+        user = scene.sshd.user(),
+        known = scene.sshd.known_hosts_file().display(),
+    );
+    scene.write("sansftp.toml", config + &locked);
+    scene.write("password", "wrong");
+    let ran = scene.run_bare(&["run", "five", "--json"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    let told = lines(&ran);
+    let refused = |line: &&Value| line["error"]["class"] == "authentication" && line["step"] == 2;
+    assert!(told.iter().filter(refused).count() >= 3, "{ran:?}");
+    let log = scene.sshd.log();
+    assert_eq!(log.matches("Failed password").count(), 1, "{log}");
+    assert_eq!(scene.remote().len(), 4, "all sources stay");
+}
