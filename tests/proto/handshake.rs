@@ -256,6 +256,24 @@ fn nothing_in_common_names_the_list_and_both_offers() {
     assert_eq!(peer.end.negotiated().unwrap().mac_to_server, None);
 }
 
+/// A client whose offer is there before the server's has left learns what the server offers all the same.
+#[test]
+fn the_offer_goes_ahead_of_the_word_that_nothing_is_in_common() {
+    let mut peer = Peer::of_null_server();
+    let proposal = Proposal {
+        cipher: vec!["other"],
+        ..Proposal::default()
+    };
+    let offer = peer.sealed(&proposal.payload());
+    peer.sends_raw(&[&b"SSH-2.0-early\r\n"[..], &offer].concat());
+    assert!(matches!(
+        peer.end.error(),
+        Some(Error::PeerIncompatible { .. })
+    ));
+    peer.expects::<KexInit<'_>>();
+    peer.sees_disconnect(KEX_FAILED);
+}
+
 /// RFC 8308 §2.1: the pseudo-names are never chosen, even where both ends have the same.
 #[test]
 fn pseudo_names_are_never_negotiated() {

@@ -104,6 +104,13 @@ enum Control {
     NewKeys(Box<dyn SealPacket>, Budget),
 }
 
+impl Control {
+    /// Whether it is a message of this kind.
+    fn is<'a, M: Message<'a>>(&self) -> bool {
+        matches!(self, Self::Message(bytes) if bytes.first() == Some(&M::NUMBER))
+    }
+}
+
 #[derive(Debug)]
 enum Kex<R: Role> {
     Idle,
@@ -321,9 +328,13 @@ impl<R: Role> Transport<R> {
         self.encoder.out()
     }
 
-    /// Says why we end it, and nothing after that (RFC 4253 §11.1).
+    /// Says why we end it, and nothing after that (RFC 4253 §11.1). When there is nothing in common our
+    /// first KEXINIT still goes ahead of it: what we offer is what the peer has to know then.
     pub(crate) fn stop(&mut self, reason: Option<DisconnectReason>, text: &str) {
-        self.control.clear();
+        let failed_first = self.session_id.is_none()
+            && matches!(reason, Some(DisconnectReason::KeyExchangeFailed));
+        self.control
+            .retain(|it| failed_first && it.is::<KexInit<'_>>());
         self.deferred.clear();
         self.stopped = true;
         if let Some(reason) = reason {
