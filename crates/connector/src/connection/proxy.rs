@@ -2,6 +2,7 @@
 //!
 //! Not the speaking to one: that is the driver's.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -213,10 +214,13 @@ impl Proxy {
 const SOCKS: u16 = 1080;
 
 /// Whether a list of names excepts a host: `*`, a name, also of a domain above, or an address, each
-/// with a port if it is to be that one. Ranges of addresses are not understood.
+/// with a port if it is to be that one; or a range of addresses, such as `10.0.0.0/8`.
 fn is_excepted(list: &str, host: &str, port: u16) -> bool {
     let host = host.trim().to_ascii_lowercase();
     list.split([',', ' ']).map(str::trim).any(|entry| {
+        if is_in_range(entry, &host) {
+            return true;
+        }
         let Ok((name, of_port)) = host_and_port(entry) else {
             return false;
         };
@@ -227,6 +231,24 @@ fn is_excepted(list: &str, host: &str, port: u16) -> bool {
             .is_some_and(|front| front.is_empty() || front.ends_with('.'));
         of_port.is_none_or(|it| it == port) && (name == "*" || is_below)
     })
+}
+
+/// Whether a host is an address of a range that is written as `ADDRESS/BITS` (RFC 4632 §3.1). A name is
+/// not resolved for it: that is the proxy's.
+fn is_in_range(range: &str, host: &str) -> bool {
+    let Some((first, bits)) = range.split_once('/') else {
+        return false;
+    };
+    let (Ok(first), Ok(bits), Ok(host)) = (first.parse(), bits.parse::<u32>(), host.parse()) else {
+        return false;
+    };
+    let (differs, width) = match (first, host) {
+        (IpAddr::V4(first), IpAddr::V4(host)) => (u128::from(first.to_bits() ^ host.to_bits()), 32),
+        (IpAddr::V6(first), IpAddr::V6(host)) => (first.to_bits() ^ host.to_bits(), 128),
+        _ => return false,
+    };
+    // A shift by the whole width, for a range of all addresses, leaves no difference.
+    bits <= width && differs.checked_shr(width - bits).unwrap_or(0) == 0
 }
 
 /// `HOST`, `HOST:PORT`, `[ADDRESS]:PORT` or an IPv6 address.
@@ -331,7 +353,11 @@ mod tests {
         let environment = |name: &str| match name {
             "https_proxy" => Some("http://p:3128".to_owned()),
             "ALL_PROXY" => Some("socks5://q".to_owned()),
-            "NO_PROXY" => Some("localhost, .inside.example,10.0.0.7:22".to_owned()),
+            "NO_PROXY" => {
+                let list =
+                    "localhost, .inside.example,10.0.0.7:22,192.168.4.0/22,fd00::/8,10.1.0.0/33";
+                Some(list.to_owned())
+            }
             _ => None,
         };
         let of = |host, port| Proxy::of_environment(host, port, environment).unwrap();
@@ -341,11 +367,18 @@ mod tests {
             ("a.inside.example", 22),
             ("inside.example", 22),
             ("10.0.0.7", 22),
+            ("192.168.7.255", 22),
+            ("fd12::7", 2222),
         ] {
             assert_eq!(of(host, port), None, "{host}");
         }
         assert!(of("10.0.0.7", 2222).is_some());
         assert!(of("notinside.example", 22).is_some());
+        for outside in ["192.168.8.0", "fe00::7", "10.1.0.0", "192.168.7.example"] {
+            assert!(of(outside, 22).is_some(), "{outside}");
+        }
+        assert!(is_in_range("0.0.0.0/0", "203.0.113.9") && is_in_range("::/0", "2001:db8::1"));
+        assert!(is_in_range("10.0.0.7/32", "10.0.0.7") && !is_in_range("10.0.0.7/32", "10.0.0.6"));
         let only = |name: &str| (name == "all_proxy").then(|| "socks5://q".to_owned());
         let found = Proxy::of_environment("h", 22, only).unwrap().unwrap();
         assert_eq!(found.kind, ProxyType::Socks5);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::unistd::{Uid, User};
 use sansftp_keys::certificate::{Certificate, CertificateKind};
 use sansftp_keys::{CertifiedKey, KeyError, read_private_key, read_public};
 use sansftp_proto::crypto::{CryptoProvider, PublicKey, Secret, SigningKey, split_certificate};
@@ -82,10 +83,17 @@ fn user(connection: &Connection) -> Result<String> {
     ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()))
+        .or_else(account)
         .ok_or_else(|| {
             Error::configuration("no user is set and the local login name is not known")
                 .with_hint("set user in the connection, or write sftp://USER@HOST")
         })
+}
+
+/// What the system calls the account of this process.
+fn account() -> Option<String> {
+    let account = User::from_uid(Uid::effective()).ok().flatten()?;
+    Some(account.name)
 }
 
 pub(super) fn secret(reference: &SecretRef) -> Result<Secret> {

@@ -130,6 +130,12 @@ impl Party {
 
     /// What went wrong, in the connector's words.
     pub(super) fn explain(&self, error: ConnectError) -> Error {
+        if let ConnectError::Lost { lost, .. } = &error
+            && let Protocol::PeerIncompatible { list, ours, theirs } = &lost.protocol
+        {
+            let explained = self.nothing_in_common(list, ours, theirs);
+            return explained.with_source(error).before_session();
+        }
         let text = format!("{self}: {error}");
         let class = class_of(&error);
         let explained = match &error {
@@ -166,19 +172,53 @@ impl Party {
                 "connect-timeout is {} s; a proxy or firewall may be in the way",
                 self.connection.connect_timeout.as_secs()
             )),
-            ConnectError::Lost { lost, .. } => match &lost.protocol {
-                Protocol::PeerIncompatible { list, ours, theirs } => Error::new(class, text)
-                    .with_hint(format!(
-                        "the server offers for {list}: {theirs}; we offer: {ours}"
-                    )),
-                _ => Error::new(class, text),
-            },
             ConnectError::NoSubsystem(_) => Error::new(class, text)
                 .with_hint("ask the server's administrator whether the account may use SFTP"),
             _ => Error::new(class, text),
         };
         explained.with_source(error).before_session()
     }
+
+    /// Both offers of a category, and the setting by which there would be something in common.
+    fn nothing_in_common(&self, list: &str, ours: &str, theirs: &str) -> Error {
+        let (ours, theirs) = (names(ours), names(theirs));
+        let error = Error::new(
+            Class::NoCommonAlgorithm,
+            format!(
+                "{self}: no {list} algorithm in common: we offer {}; the server offers {}",
+                ours.join(", "),
+                theirs.join(", "),
+            ),
+        );
+        let all = Names::of(&self.provider);
+        let (category, all) = match list {
+            "kex" => (Category::Kex, all.kex),
+            "host key" => (Category::HostKey, all.host_key),
+            "cipher" => (Category::Cipher, all.cipher),
+            "mac" => (Category::Mac, all.mac),
+            _ => return error.with_hint("the server has to allow connections without compression"),
+        };
+        let category_name = category.name();
+        let mut usable = all.clone();
+        usable.retain(|name| theirs.contains(&name.as_str()));
+        if usable.is_empty() {
+            return error.with_hint(format!(
+                "none of the server's is known here: its administrator has to allow one of these for \
+                 {category_name}: {}",
+                all.join(", ")
+            ));
+        }
+        let mut setting = self.connection.algorithms.clone();
+        setting.lists.insert(category, usable);
+        error.with_hint(format!("set algorithms = \"{setting}\" (--algorithms)"))
+    }
+}
+
+/// The algorithms of a list of KEXINIT, without the words in it that are none.
+fn names(list: &str) -> Vec<&str> {
+    let is_algorithm =
+        |name: &&str| !name.starts_with("kex-strict-") && !name.starts_with("ext-info-");
+    list.split(',').filter(is_algorithm).collect()
 }
 
 impl fmt::Display for Party {

@@ -24,6 +24,9 @@ pub(super) struct Judge {
     pins: Pins,
     policy: HostKeyPolicy,
     file: PathBuf,
+    /// What `sansftp trust` has to be told to get to the same server and the same file; none when only
+    /// the one who named this connection can say it.
+    target: Option<String>,
     known: Arc<KnownHosts>,
     /// Why the last key was refused.
     refusal: Arc<Mutex<Option<Error>>>,
@@ -46,6 +49,7 @@ impl Judge {
             host,
             pins,
             policy,
+            target: target(connection, alias),
             file,
             known,
             refusal: Arc::default(),
@@ -162,9 +166,14 @@ impl Judge {
             _ => (
                 format!("the host key of {host} is not known: it offers {offered}"),
                 format!(
-                    "if the fingerprint is right: sansftp trust TARGET --fingerprint {}, or add to \
-                     {file}: {line}",
-                    sha256_fingerprint(key)
+                    "if the fingerprint is right: sansftp trust {} --fingerprint {}{}, or add to {file}: \
+                     {line}",
+                    self.target.as_deref().unwrap_or("TARGET"),
+                    sha256_fingerprint(key),
+                    match &self.target {
+                        Some(_) => "",
+                        None => " (with the flags of this command)",
+                    },
                 ),
             ),
         };
@@ -193,6 +202,35 @@ fn host(connection: &Connection, alias: Option<&str>) -> Result<Host> {
         ))
         .with_hint("give a name or an address, without blanks and without a port")
     })
+}
+
+/// A server that is reached straight, as an argument of `sansftp trust`.
+fn target(connection: &Connection, alias: Option<&str>) -> Option<String> {
+    let is_straight =
+        connection.proxy.is_none() && connection.jump.is_empty() && connection.bind.is_none();
+    if !is_straight || alias.is_some() {
+        return None;
+    }
+    let host = connection.host.trim();
+    let mut target = match host.contains(':') {
+        true => format!("'sftp://[{host}]"),
+        false => format!("sftp://{host}"),
+    };
+    if connection.port != Connection::default().port {
+        target.push_str(&format!(":{}", connection.port));
+    }
+    if host.contains(':') {
+        // The brackets are the shell's, too.
+        target.push('\'');
+    }
+    if let Some(file) = &connection.known_hosts_file {
+        let file = expand_home(file)
+            .display()
+            .to_string()
+            .replace('\'', "'\\''");
+        target.push_str(&format!(" --known-hosts-file '{file}'"));
+    }
+    Some(target)
 }
 
 fn known_hosts_file(connection: &Connection) -> Result<PathBuf> {
