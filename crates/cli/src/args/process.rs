@@ -87,9 +87,12 @@ The configuration has it as
   steps = [ { connection = \"partner\", operation = \"fetch\" },
             { connection = \"warehouse\", operation = \"put\", jobs = 4,
               parameters = { remote-directory = \"in/{property.region}\" } } ]
-All steps work at the same time, and a file at the server is deleted or moved only once the last step
-is through with it. A step with parameters runs once per document, and each parameter is a key of the
-operation; {property.NAME} stands for a property of the document.";
+All steps work at the same time, and a file at the server is deleted or moved only once the last
+step is through with it. A step with parameters runs once per document, and each parameter is a key
+of the operation; {property.NAME} stands for a property of the document.
+
+$SANSFTP_PASSWORD is taken for the account that has neither password nor key in the configuration,
+if there is but one.";
 
 pub(super) const PLAN_EXAMPLES: &str = "\
 Examples:

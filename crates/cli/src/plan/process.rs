@@ -5,13 +5,13 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use sansftp_connector::connection::Connection;
+use sansftp_connector::connection::{Connection, SecretRef};
 use sansftp_connector::document::Document;
 use sansftp_connector::operation::Operation;
 use sansftp_connector::process::{Parameters, ProcessStep};
 use sansftp_connector::{Error, Result};
 
-use super::{Configured, Environment, Step, at, delete, get, is_there, send};
+use super::{Configured, Environment, PASSWORD_VARIABLE, Step, at, delete, get, is_there, send};
 use crate::args::{PlanArgs, Planned, ReachArgs, RunArgs};
 use crate::config::Located;
 
@@ -83,6 +83,9 @@ fn process(args: &Named<'_>, environment: &Environment) -> Result<Process> {
         let step = one(&config, step, args, is_last);
         steps.push(step.map_err(|error| at(Some(place.clone()), error.in_step(number)))?);
     }
+    if environment.password {
+        take_password(&mut steps).map_err(|error| at(Some(place.clone()), error))?;
+    }
     Ok(Process {
         steps,
         documents: match args.files.is_empty() {
@@ -91,6 +94,28 @@ fn process(args: &Named<'_>, environment: &Environment) -> Result<Process> {
         },
         told: Told::Numbered,
     })
+}
+
+/// Gives the password of the environment to the account that has no credentials of its own. A password
+/// is one account's: it is not shown to the server of another.
+fn take_password(steps: &mut [StepOf]) -> Result<()> {
+    let bare = |step: &&mut StepOf| {
+        let connection = &step.connection;
+        connection.password.is_none() && connection.private_key.is_none() && !connection.agent
+    };
+    let mut taken: Option<String> = None;
+    for step in steps.iter_mut().filter(bare) {
+        let account = step.connection.account();
+        if let Some(other) = taken.as_ref().filter(|other| **other != account) {
+            return Err(Error::configuration(format!(
+                "${PASSWORD_VARIABLE} is one password, and neither {other} nor {account} has credentials"
+            ))
+            .with_hint("give each connection its password = { env = \"NAME\" } in the configuration"));
+        }
+        step.connection.password = Some(SecretRef::Env(PASSWORD_VARIABLE.to_owned()));
+        taken = Some(account);
+    }
+    Ok(())
 }
 
 /// Resolves `sansftp plan`.
@@ -150,7 +175,7 @@ fn one(
     if args.transcript.is_some() {
         connection.transcript = args.transcript.cloned();
     }
-    config.expand(&mut connection);
+    config.settle(&mut connection)?;
     connection.validate()?;
     let operation = file.operation(&step.operation)?.value.clone();
     let mut into = step.into.clone();

@@ -360,3 +360,67 @@ fn a_jump_is_a_configured_connection_or_a_host() {
     assert_eq!(connection.jump[1], Jump::Host("me@gate:23".to_owned()));
     assert_eq!(connection.bind, Some("127.0.0.1".parse().unwrap()));
 }
+
+impl Place {
+    fn process(&self, config: &str) -> Result<Process> {
+        fs::write(&self.environment.here, config).unwrap();
+        match Cli::parse_from(["sansftp", "run", "p"]).command {
+            Command::Run(args) => run(&args, &self.environment),
+            _ => panic!("not a run"),
+        }
+    }
+}
+
+const TWO_STEPS: &str = "\
+[operations.look]
+action = 'list'
+
+[operations.put]
+action = 'send'
+
+[processes.p]
+steps = [ { connection = 'a', operation = 'look' }, { connection = 'b', operation = 'put' } ]
+";
+
+#[test]
+fn a_step_goes_through_the_configured_jump_hosts() {
+    let gate = "[connections.gate]\nhost = 'gate.example'\nuser = 'me'\n";
+    let ends = "[connections.a]\nhost = 'a'\njump = ['gate']\n[connections.b]\nhost = 'b'\n";
+    let process = place()
+        .process(&format!("{gate}{ends}{TWO_STEPS}"))
+        .unwrap();
+    let [Jump::Connection(through)] = &process.steps[0].connection.jump[..] else {
+        panic!("{:?}", process.steps[0].connection.jump);
+    };
+    assert_eq!(through.host, "gate.example");
+}
+
+#[test]
+fn a_process_shows_the_password_of_the_environment_to_one_account_at_most() {
+    let mut place = place();
+    place.environment.password = true;
+    let variable = Some(SecretRef::Env(PASSWORD_VARIABLE.to_owned()));
+    let with_key = "[connections.a]\nhost = 'a'\nprivate-key = 'k'\n";
+    let bare = "[connections.b]\nhost = 'b'\nuser = 'u'\n";
+    let process = place
+        .process(&format!("{with_key}{bare}{TWO_STEPS}"))
+        .unwrap();
+    let passwords = process.steps.iter().map(|step| &step.connection.password);
+    assert_eq!(passwords.collect::<Vec<_>>(), [&None, &variable]);
+
+    let other = "[connections.a]\nhost = 'a'\n";
+    let error = place
+        .process(&format!("{other}{bare}{TWO_STEPS}"))
+        .unwrap_err();
+    assert_eq!(error.class(), Class::Configuration);
+    assert!(error.message().contains("u@b:22"), "{error}");
+
+    let same = "[connections.a]\nhost = 'b'\nuser = 'u'\n";
+    let process = place.process(&format!("{same}{bare}{TWO_STEPS}")).unwrap();
+    assert!(
+        process
+            .steps
+            .iter()
+            .all(|step| step.connection.password == variable)
+    );
+}
