@@ -80,7 +80,7 @@ pub(crate) struct ReachArgs {
     #[arg(long, value_name = "BOOL", help_heading = "Way",
         num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) ssh_config: Option<bool>,
-    /// From name resolution to a session that answers, such as 30s.
+    /// From name resolution to a session that answers; 30s when unset.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) connect_timeout: Option<Duration>,
 }
@@ -111,36 +111,36 @@ pub(crate) struct SessionArgs {
     /// SHA256:… Can be given more than once.
     #[arg(long, value_name = "ENTRY", help_heading = "Host key")]
     pub(crate) known_host: Vec<String>,
-    /// What happens with a host key that is not known: strict refuses it, accept-new records it,
-    /// accept-any checks nothing at all.
+    /// What happens with a host key that is not known: strict, the default, refuses it, accept-new
+    /// records it, accept-any checks nothing at all.
     #[arg(long, value_name = "POLICY", help_heading = "Host key",
         value_parser = super::words::<HostKeyPolicy>(&["strict", "accept-new", "accept-any"]))]
     pub(crate) host_key_policy: Option<HostKeyPolicy>,
-    /// Without progress on any request, such as 60s.
+    /// Without progress on any request; 60s when unset.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) request_timeout: Option<Duration>,
-    /// For what may take long on big files: forcing to disk, closing, copying; such as 10m.
+    /// For what may take long on big files: forcing to disk, closing, copying; 10m when unset.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) durable_timeout: Option<Duration>,
     /// For the whole command; none when unset.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) operation_timeout: Option<Duration>,
-    /// Between probes of a silent connection, such as 30s; 0s: never.
+    /// Between probes of a silent connection, 30s when unset; 0s: never.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) keepalive: Option<Duration>,
     /// Sessions with this account at once, 8 when unset; more wait in a queue.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_sessions: Option<NonZeroUsize>,
-    /// How often something is tried again where this can help.
+    /// How often something is tried again where this can help; 3 times when unset.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) retries: Option<u32>,
-    /// The wait before the first retry and the longest: "1s to 60s".
+    /// The wait before the first retry and the longest; "1s to 60s" when unset.
     #[arg(long, value_name = "TIME")]
     pub(crate) retry_delay: Option<RetryDelay>,
-    /// Bytes in flight, and the longest listing that is held for sorting, such as 64MiB.
+    /// Bytes in flight, and the longest listing that is held for sorting; 64MiB when unset.
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<ByteSize>,
-    /// Bytes between key exchanges, such as 1GiB.
+    /// Bytes between key exchanges, such as 1GiB; what the cipher can bear when unset.
     #[arg(long, value_name = "SIZE")]
     pub(crate) rekey_limit: Option<ByteSize>,
     /// Write everything that is asked of the server into this file, one JSON object a line, without

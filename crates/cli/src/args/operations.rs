@@ -30,10 +30,10 @@ pub(crate) struct GetFlags {
     /// Which files, by an expression on name, size, modified, age: 'size > 0 and age > 5m'.
     #[arg(long, value_name = "EXPRESSION")]
     pub(crate) filter: Option<Expression>,
-    /// At most so many, after filter and sort; 0: all.
+    /// At most so many, after filter and sort; all when unset or 0.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_files: Option<usize>,
-    /// In which order; a dash before the word reverses it.
+    /// In which order, by name when unset; a dash before the word reverses it.
     #[arg(long, value_name = "ORDER", allow_hyphen_values = true,
         value_parser = words::<Sort>(Sort::WORDS))]
     pub(crate) sort: Option<Sort>,
@@ -48,7 +48,7 @@ pub(crate) struct GetFlags {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_depth: Option<u32>,
     /// Take a file only if it keeps size and modified time so long, such as 10s: all are looked at
-    /// twice. Servers tell times in whole seconds.
+    /// twice. Servers tell times in whole seconds. When unset at once, and with listen one --interval.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) stable_for: Option<Duration>,
     /// Take a file only if it was last modified so long ago, such as 5m; the server's time is
@@ -59,11 +59,11 @@ pub(crate) struct GetFlags {
     /// and is never taken itself.
     #[arg(long, value_name = "TEMPLATE")]
     pub(crate) done_file: Option<String>,
-    /// What happens with symbolic links.
+    /// What happens with symbolic links; skip when unset.
     #[arg(long, value_name = "WHAT", value_parser = words::<Symlinks>(Symlinks::WORDS))]
     pub(crate) symlinks: Option<Symlinks>,
-    /// What happens where a local file of the name is there already. One of the same content
-    /// always counts as delivered.
+    /// What happens where a local file of the name is there already; error when unset. One of the same
+    /// content always counts as delivered.
     #[arg(long, value_name = "WHAT", help_heading = "Delivery",
         value_parser = words::<LocalIfExists>(LocalIfExists::WORDS))]
     pub(crate) local_if_exists: Option<LocalIfExists>,
@@ -83,7 +83,7 @@ pub(crate) struct GetFlags {
     /// Let the journal forget what is done and was not met again for so long, such as 90d.
     #[arg(long, value_name = "TIME", help_heading = "Delivery", value_parser = parse_duration)]
     pub(crate) journal_keep: Option<Duration>,
-    /// What becomes of a file at the server once it is delivered.
+    /// What becomes of a file at the server once it is delivered; get, which leaves it, when unset.
     #[arg(long, value_name = "ACTION", help_heading = "After delivery",
         value_parser = words::<GetAction>(GetAction::WORDS))]
     pub(crate) action: Option<GetAction>,
@@ -94,7 +94,7 @@ pub(crate) struct GetFlags {
     #[arg(long, value_name = "BOOL", help_heading = "After delivery",
         num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) force_move: Option<bool>,
-    /// Whether a move may replace, apart from --force-move.
+    /// Whether a move may replace; error when unset, and replace with --force-move.
     #[arg(long, value_name = "WHAT", help_heading = "After delivery",
         value_parser = words::<MoveCollision>(MoveCollision::WORDS))]
     pub(crate) move_collision: Option<MoveCollision>,
@@ -102,12 +102,13 @@ pub(crate) struct GetFlags {
     #[arg(long, value_name = "BOOL", help_heading = "After delivery",
         num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) create_directories: Option<bool>,
-    /// When the source is deleted or moved: ack, once it is durably delivered; eager, as soon as
-    /// it is read.
+    /// When the source is deleted or moved: ack, the default, once it is durably delivered; eager, as
+    /// soon as it is read.
     #[arg(long, value_name = "WHEN", help_heading = "After delivery",
         value_parser = words::<After>(After::WORDS))]
     pub(crate) after: Option<After>,
-    /// What a file counts as that was delivered, but not deleted or moved.
+    /// What a file counts as that was delivered, but not deleted or moved: failed, or done with a warning;
+    /// fail when unset.
     #[arg(long, value_name = "WHAT", help_heading = "After delivery",
         value_parser = words::<AfterFailure>(AfterFailure::WORDS))]
     pub(crate) after_failure: Option<AfterFailure>,
@@ -120,7 +121,7 @@ pub(crate) struct ListenFlags {
     /// The pause between two looks at the directory; 30s unless configured.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) interval: Option<Duration>,
-    /// Which changes are told, with commas between them. Files that were added or modified are
+    /// Which changes are told, with commas between them; all when unset. Files that were added or modified are
     /// fetched when that is told.
     #[arg(long, value_name = "EVENTS", value_delimiter = ',', value_parser = words::<Change>(Change::WORDS))]
     pub(crate) events: Vec<Change>,
@@ -137,7 +138,8 @@ pub(crate) struct SendFlags {
     /// Where files are written, unless TARGET says it.
     #[arg(long, value_name = "DIR")]
     pub(crate) remote_directory: Option<OsString>,
-    /// What happens where the name is taken.
+    /// What happens where the name is taken; rename, to the first of name1, name2, … that is free, when
+    /// unset.
     #[arg(long, value_name = "WHAT", value_parser = words::<IfExists>(IfExists::WORDS))]
     pub(crate) if_exists: Option<IfExists>,
     /// Where files are published when complete.
@@ -146,10 +148,10 @@ pub(crate) struct SendFlags {
     /// Let a move replace what is there, and copy where it must.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) force_move: Option<bool>,
-    /// Whether a move may replace, apart from --force-move.
+    /// Whether a move may replace; error when unset, and replace with --force-move.
     #[arg(long, value_name = "WHAT", value_parser = words::<MoveCollision>(MoveCollision::WORDS))]
     pub(crate) move_collision: Option<MoveCollision>,
-    /// Where the temporary file is.
+    /// Where the temporary file is; where the file is written, when unset.
     #[arg(long, value_name = "DIR")]
     pub(crate) staging_directory: Option<String>,
     /// The temporary file's name, .{name}.{uuid}.part when unset.
@@ -192,13 +194,14 @@ pub(crate) struct SendFlags {
     /// Let the server put the file on its disk before it counts; where it can, when unset.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) fsync: Option<bool>,
-    /// How the result is looked at before it is published.
+    /// How the result is looked at before it is published: size when unset; hash by reading it
+    /// back.
     #[arg(long, value_name = "HOW", value_parser = words::<Verify>(Verify::WORDS))]
     pub(crate) verify: Option<Verify>,
     /// Compute the SHA-256 on the way.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) checksum: Option<bool>,
-    /// What happens where the target of overwrite is a symbolic link.
+    /// What happens where the target of overwrite is a symbolic link; refuse when unset.
     #[arg(long, value_name = "WHAT", value_parser = words::<TargetSymlinks>(TargetSymlinks::WORDS))]
     pub(crate) symlinks: Option<TargetSymlinks>,
 }
@@ -218,7 +221,7 @@ pub(crate) struct ListFlags {
     /// 'not is-directory and size > 1MiB'.
     #[arg(long, value_name = "EXPRESSION")]
     pub(crate) filter: Option<Expression>,
-    /// At most so many, after filter and sort; 0: all.
+    /// At most so many, after filter and sort; all when unset or 0.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_files: Option<usize>,
     /// In which order; none, the default, shows entries as they come.

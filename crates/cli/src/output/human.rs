@@ -26,10 +26,16 @@ pub(super) fn subject(properties: &Properties) -> Option<String> {
     Some(printable(name).into_owned())
 }
 
-/// The line of the table for an outcome; failures are told on standard error instead.
+/// The line of the table for an outcome; failures are told on standard error instead, but for what was
+/// delivered all the same.
 pub(super) fn row(rows: Rows, outcome: &Outcome, verbose: bool) -> Option<String> {
     match outcome.status {
-        Status::Failed => None,
+        Status::Failed => match rows {
+            Rows::Get | Rows::Listen if outcome.delivered => {
+                Some(transferred(outcome, &got(outcome)))
+            }
+            _ => None,
+        },
         Status::Skipped(reason) => {
             let told = verbose || matches!(reason, SkipReason::NameRefused | SkipReason::Stopped);
             let name = subject(&outcome.properties).unwrap_or_default();
@@ -116,8 +122,8 @@ pub(super) fn request(number: u64, request: &Record) -> String {
     let mut notes = Vec::new();
     notes.extend(request.mode.clone());
     notes.extend(request.offset.map(|offset| format!("from byte {offset}")));
-    notes.extend(request.bytes.map(|bytes| format!("{bytes} bytes")));
-    notes.extend(request.entries.map(|entries| format!("{entries} entries")));
+    notes.extend(request.bytes.map(|it| counted(it, "byte", "bytes")));
+    notes.extend(request.entries.map(|it| counted(it, "entry", "entries")));
     if request.path.is_none() {
         notes.push(request.account.to_string());
     }
@@ -304,13 +310,19 @@ pub(super) fn report(report: &Report<'_>) -> String {
         };
         lines.push((
             "listing",
-            format!("{} entries in {directory}", HumanCount(entries)),
+            format!("{} in {directory}", counted(entries, "entry", "entries")),
         ));
     }
     let lines = lines
         .into_iter()
         .map(|(what, value)| format!("{what:<13} {}", printable(value.as_bytes())));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A number and what it is a number of.
+fn counted(number: u64, one: &str, more: &str) -> String {
+    let of = if number == 1 { one } else { more };
+    format!("{} {of}", HumanCount(number))
 }
 
 fn list(names: &[String]) -> String {
@@ -351,8 +363,16 @@ pub(super) fn recorded(key: &ServerKey, recorded: Recorded) -> String {
 pub(super) fn summary(rows: Rows, tally: &Tally, requests: u64, seconds: f64) -> Option<String> {
     let done = match rows {
         Rows::Requests => {
-            let requests = HumanCount(requests);
-            return Some(format!("{requests} requests; nothing was changed"));
+            let requests = counted(requests, "request", "requests");
+            return Some(format!("{requests}; nothing was changed"));
+        }
+        // Nothing was begun: the error has said it all.
+        _ if tally.nameless == tally.failed
+            && tally.ok == 0
+            && tally.skipped.is_empty()
+            && tally.failed > 0 =>
+        {
+            return None;
         }
         Rows::Steps => "done",
         Rows::Get | Rows::Listen => "fetched",
@@ -427,10 +447,18 @@ mod tests {
     }
 
     #[test]
+    fn one_is_told_as_one() {
+        let told = |number| summary(Rows::Requests, &Tally::default(), number, 0.0).unwrap();
+        assert_eq!(told(1), "1 request; nothing was changed");
+        assert_eq!(told(1200), "1,200 requests; nothing was changed");
+    }
+
+    #[test]
     fn the_summary_counts_each_reason() {
         let tally = Tally {
             ok: 2,
             failed: 1,
+            nameless: 0,
             skipped: [("filtered", 3), ("limit", 1)].into(),
             bytes: 2048,
         };

@@ -190,6 +190,7 @@ mod tests {
         let tally = Tally {
             ok: 1,
             failed: 2,
+            nameless: 0,
             skipped: [("limit", 2), ("hidden", 1)].into(),
             bytes: 4,
         };

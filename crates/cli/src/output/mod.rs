@@ -142,6 +142,8 @@ impl Rows {
 pub(crate) struct Tally {
     ok: u64,
     failed: u64,
+    /// Those of the failed that no file is named in: the step as a whole.
+    nameless: u64,
     skipped: BTreeMap<&'static str, u64>,
     bytes: u64,
 }
@@ -387,6 +389,9 @@ impl Output {
         match outcome.status {
             Status::Failed => {
                 self.tally.failed += 1;
+                if human::subject(&outcome.properties).is_none() {
+                    self.tally.nameless += 1;
+                }
                 let error = outcome.error.as_ref();
                 self.verdict
                     .failed(error.expect("a failed outcome says why"));

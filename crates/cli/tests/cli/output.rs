@@ -136,7 +136,7 @@ fn test_says_what_was_agreed_on() {
         "SHA256:",
         "posix-rename@openssh.com",
         scene.sshd.home().to_str().unwrap(),
-        "1 entries",
+        "1 entry",
     ] {
         assert!(ran.stdout.contains(word), "no {word}: {ran:?}");
     }

@@ -70,7 +70,15 @@ fn an_unknown_host_key_is_refused_with_the_way_to_trust_it() {
     let ran = scene
         .run_bare(&words)
         .failed(4, "host-key", &["SHA256:", "ssh-ed25519"]);
-    ran.with_hint("sansftp trust");
+    let ran = ran.with_hint("sansftp trust sftp://127.0.0.1:");
+    // The command is there to be copied, and does.
+    let (_, hint) = ran.stderr.split_once("sansftp trust ").unwrap();
+    let (command, _) = hint.split_once(", or add").unwrap();
+    let mut trust = vec!["trust"];
+    trust.extend(command.split(' ').map(|word| word.trim_matches('\'')));
+    scene.run_bare(&trust).done();
+    scene.run_bare(&words).done();
+    scene.write("known", "");
     let ran = scene.run_bare(&[&words[..], &["--host-key-policy", "accept-new"]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     scene.run_bare(&words).done();
@@ -162,7 +170,12 @@ fn no_algorithm_in_common_is_told_with_both_offers() {
     let scene = Scene::with(Sshd::builder().config("Ciphers aes128-ctr").start());
     let target = scene.target("");
     let ran = scene.run(&["list", &target, "--algorithms", "modern,cipher=aes256-ctr"]);
-    ran.failed(4, "no-common-algorithm", &["aes128-ctr", "aes256-ctr"]);
+    let ran = ran.failed(4, "no-common-algorithm", &["aes128-ctr", "aes256-ctr"]);
+    // The setting that would connect is there to be copied, and does.
+    let setting = ran.stderr.split('"').nth(1).unwrap();
+    assert_eq!(setting, "modern,cipher=aes128-ctr", "{ran:?}");
+    let ran = scene.run(&["list", &target, "--algorithms", setting]);
+    ran.with_code(0);
 }
 
 #[test]
@@ -247,6 +260,32 @@ fn a_file_without_permission_fails_and_the_others_are_fetched() {
         .failed(1, "permission", &["closed"]);
     assert_eq!(scene.inbox(), files([("open", "o")]));
     assert_eq!(scene.remote(), files([("out/closed", "c")]));
+}
+
+#[test]
+fn what_is_delivered_but_cannot_be_deleted_is_told_as_both() {
+    let scene = Scene::start();
+    if !scene.sshd.has_own_account() {
+        return;
+    }
+    scene.sshd.write("out/kept", "k");
+    let directory = scene.sshd.mkdir("out");
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o555)).unwrap();
+    let ran = scene
+        .get("out", &["--action", "get-and-delete"])
+        .failed(1, "permission", &["kept"]);
+    let row = "kept -> inbox/kept, neither deleted nor moved";
+    assert!(ran.stdout.contains(row), "{ran:?}");
+    assert_eq!(scene.inbox(), files([("kept", "k")]));
+}
+
+#[test]
+fn where_nothing_was_begun_there_is_no_table() {
+    let scene = Scene::start();
+    let ran = scene
+        .get("nowhere", &[])
+        .failed(1, "not-found", &["nowhere"]);
+    assert_eq!(ran.stdout, "");
 }
 
 #[test]
