@@ -74,6 +74,25 @@ impl<'a> Der<'a> {
         }
     }
 
+    /// Takes an INTEGER below 2^64.
+    pub(crate) fn number(&mut self) -> Result<u64, Malformed> {
+        let magnitude = self.unsigned()?;
+        if magnitude.len() > 8 {
+            return Err(Malformed("an ASN.1 integer that is absurdly large"));
+        }
+        Ok(magnitude
+            .iter()
+            .fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    }
+
+    /// Takes an INTEGER below 2^64 if the next element is one.
+    pub(crate) fn number_if(&mut self) -> Result<Option<u64>, Malformed> {
+        match self.0 {
+            [INTEGER, ..] => self.number().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Takes an INTEGER below 256.
     pub(crate) fn small(&mut self) -> Result<u8, Malformed> {
         match self.unsigned()? {

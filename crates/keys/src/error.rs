@@ -84,8 +84,9 @@ pub enum KeyError {
     PassphraseMissing(KeyFormat),
     /// Encrypted, and the passphrase given does not open it.
     PassphraseWrong(KeyFormat),
-    /// The key derivation is set to more work than is done for a file that nobody vouches for.
-    TooManyRounds(u32),
+    /// The key derivation is set to more work than is done for a file that nobody vouches for: how much
+    /// that would be at least.
+    TooMuchWork(KeyFormat, &'static str),
     /// The content does not have the form that the format prescribes.
     Malformed(KeyFormat, Malformed),
     /// The public half does not belong to the private one.
@@ -127,8 +128,20 @@ impl KeyError {
             },
             Self::SeveralKeys(_) => "keep each key in a file of its own",
             Self::PassphraseMissing(_) => "set 'passphrase'",
+            Self::PassphraseWrong(KeyFormat::Ppk) => {
+                "check 'passphrase'; 'puttygen KEY -O private -o COPY' tries it"
+            }
             Self::PassphraseWrong(_) => "check 'passphrase'; 'ssh-keygen -y -f KEY' tries it",
-            Self::TooManyRounds(_) => "write a copy with fewer: 'ssh-keygen -p -a 100 -f COPY'",
+            Self::TooMuchWork(KeyFormat::Ppk, _) => {
+                "write it anew with the usual numbers: 'puttygen KEY -O private -o NEW'"
+            }
+            Self::TooMuchWork(KeyFormat::EncryptedPkcs8, _) => {
+                "write it anew with the usual numbers: 'openssl pkcs8 -topk8 -in KEY -out NEW'"
+            }
+            Self::TooMuchWork(..) => "write a copy with less: 'ssh-keygen -p -a 100 -f COPY'",
+            Self::Malformed(KeyFormat::Ppk, _) => {
+                "take it from its source again; 'puttygen KEY -L' tries it"
+            }
             Self::Malformed(..) => "take it from its source again; 'ssh-keygen -y -f KEY' tries it",
             Self::Halves(_) => "take it from its source again: it was damaged or put together",
         }
@@ -163,12 +176,8 @@ impl fmt::Display for Cause<'_> {
             KeyError::PassphraseWrong(format) => {
                 write!(f, "{format}, encrypted, and the passphrase is wrong")
             }
-            KeyError::TooManyRounds(rounds) => {
-                write!(
-                    f,
-                    "an OpenSSH private key encrypted with {rounds} bcrypt rounds; at most "
-                )?;
-                write!(f, "{} are done", crate::private::MAX_BCRYPT_ROUNDS)
+            KeyError::TooMuchWork(format, work) => {
+                write!(f, "{format}, and its passphrase would take {work}")
             }
             KeyError::Malformed(format, cause) => write!(f, "{format}, but damaged: {cause}"),
             KeyError::Halves(format) => {
@@ -195,8 +204,8 @@ pub(crate) enum Flaw {
     PassphraseMissing,
     /// See [`KeyError::PassphraseWrong`].
     PassphraseWrong,
-    /// See [`KeyError::TooManyRounds`].
-    TooManyRounds(u32),
+    /// See [`KeyError::TooMuchWork`].
+    TooMuchWork(&'static str),
 }
 
 impl Flaw {
@@ -209,7 +218,7 @@ impl Flaw {
             Self::SeveralKeys => KeyError::SeveralKeys(format),
             Self::PassphraseMissing => KeyError::PassphraseMissing(format),
             Self::PassphraseWrong => KeyError::PassphraseWrong(format),
-            Self::TooManyRounds(rounds) => KeyError::TooManyRounds(rounds),
+            Self::TooMuchWork(work) => KeyError::TooMuchWork(format, work),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! PEM armour (RFC 7468), and the recognition of everything that is not a PEM private key.
+//! PEM armour (RFC 7468), the beginning of a PuTTY file, and the recognition of everything that is no
+//! private key.
 //!
 //! Reads more loosely than the RFC: pasted keys arrive with their line breaks turned into spaces,
 //! into the two characters `\n`, or with white space around. What is inside the base64 is read
 //! strictly by others.
 
 use crate::error::{KeyError, KeyFormat};
-use crate::private::MAX_KEY_FILE;
+use crate::private::{MAX_KEY_FILE, PPK_MAGIC, dek::DekInfo};
 use crate::{public, text};
 use nom::Parser;
 use nom::bytes::complete::{tag, take_until};
@@ -13,16 +14,26 @@ use nom::sequence::delimited;
 use sansftp_proto::wire::{Malformed, Parsed};
 use zeroize::Zeroizing;
 
-/// The one private key of a text, out of its armour.
+/// The one private key of a text.
+pub(crate) enum Found {
+    /// Out of its armour.
+    Pem(Armoured),
+    /// A PuTTY file from its beginning.
+    Ppk(Zeroizing<Vec<u8>>),
+}
+
+/// A key out of its armour.
 pub(crate) struct Armoured {
-    /// What the label says it is; one of the four formats that are read.
+    /// What the label says it is; one of the five formats that are read.
     pub(crate) format: KeyFormat,
+    /// How the content is encrypted, where the body has headers.
+    pub(crate) sealed: Option<DekInfo>,
     /// The decoded content.
     pub(crate) content: Zeroizing<Vec<u8>>,
 }
 
 /// Finds the one private key in `file`, or says what is there instead.
-pub(crate) fn unarmour(file: &[u8]) -> Result<Armoured, KeyError> {
+pub(crate) fn unarmour(file: &[u8]) -> Result<Found, KeyError> {
     if file.len() > MAX_KEY_FILE {
         return Err(KeyError::TooLarge);
     }
@@ -50,9 +61,12 @@ pub(crate) fn unarmour(file: &[u8]) -> Result<Armoured, KeyError> {
         }
     }
     let Some(block) = private else {
-        return Err(other.unwrap_or_else(|| recognise(file)));
+        return match (other, putty(file)) {
+            (None, Some(key)) => key.map(Found::Ppk),
+            (other, _) => Err(other.unwrap_or_else(|| recognise(file))),
+        };
     };
-    decode(&block)
+    decode(&block).map(Found::Pem)
 }
 
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -79,27 +93,25 @@ fn decode(block: &Block<'_>) -> Result<Armoured, KeyError> {
     let format = block.format;
     let unsupported = |format, why| Err(KeyError::Unsupported(format, why));
     match format {
-        KeyFormat::EncryptedPkcs8 => return unsupported(format, "PBES2 is not read"),
         KeyFormat::Dsa => return unsupported(format, "DSA is no longer accepted by SSH servers"),
         KeyFormat::Pgp => return unsupported(format, "OpenPGP keys are for mail and packages"),
         _ => {}
     }
-    // RFC 1421 headers begin the body. White space may have changed, the words have not.
-    let headed = |word: &[u8]| block.body.windows(word.len()).any(|it| it == word);
-    if headed(b"Proc-Type:") || headed(b"DEK-Info:") {
-        return unsupported(
-            KeyFormat::EncryptedPem,
-            "its protection is one round of MD5",
-        );
-    }
+    // RFC 1421 headers begin the body.
+    let headed = DekInfo::take(block.body).map_err(|flaw| flaw.of(KeyFormat::EncryptedPem))?;
+    let (sealed, body) = match headed {
+        Some((dek, body)) => (Some(dek), body),
+        None => (None, block.body),
+    };
     if block.body.windows(BEGIN.len()).any(|it| it == BEGIN) {
         return Err(KeyError::BadArmour(format));
     }
-    let mut base64 = Zeroizing::new(Vec::with_capacity(block.body.len()));
-    base64.extend(block.body.iter().filter(|&&byte| !text::is_space(byte)));
+    let mut base64 = Zeroizing::new(Vec::with_capacity(body.len()));
+    base64.extend(body.iter().filter(|&&byte| !text::is_space(byte)));
     let content = text::base64(&base64).map_err(|cause| KeyError::Malformed(format, cause))?;
     Ok(Armoured {
         format,
+        sealed,
         content: Zeroizing::new(content),
     })
 }
@@ -143,6 +155,25 @@ fn with_line_breaks(file: &[u8]) -> Zeroizing<Vec<u8>> {
     out
 }
 
+/// The PuTTY file in a text, if there is one. Its words may be anything, those of a pasted one least of
+/// all a backslash: where the line breaks are real they are left alone.
+fn putty(file: &[u8]) -> Option<Result<Zeroizing<Vec<u8>>, KeyError>> {
+    let whole = text::trim(file);
+    let repaired = if whole.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+        Zeroizing::new(whole.to_vec())
+    } else {
+        with_line_breaks(whole)
+    };
+    let found = |from: &[u8]| from.windows(PPK_MAGIC.len()).position(|it| it == PPK_MAGIC);
+    let key = &repaired[found(&repaired)?..];
+    if found(&key[1..]).is_some() {
+        return Some(Err(KeyError::SeveralKeys(KeyFormat::Ppk)));
+    }
+    // Quotes around what was pasted.
+    let key = key.strip_suffix(b"\"").unwrap_or(key);
+    Some(Ok(Zeroizing::new(key.to_vec())))
+}
+
 /// Names what has no PEM armour that we know.
 fn recognise(file: &[u8]) -> KeyError {
     let unsupported = KeyError::Unsupported;
@@ -156,17 +187,11 @@ fn recognise(file: &[u8]) -> KeyError {
         [b'{', ..] => return unsupported(KeyFormat::Jwk, "SSH programs do not write it"),
         _ => {}
     }
-    if text.starts_with(b"PuTTY-User-Key-File-") {
-        return unsupported(KeyFormat::Ppk, "OpenSSH, PKCS#1, PKCS#8 and SEC1 files are");
-    }
     if text.starts_with(b"---- BEGIN SSH2 PUBLIC KEY") {
         return KeyError::NotPrivate(KeyFormat::Public);
     }
     if text.starts_with(b"---- BEGIN SSH2 ") {
-        return unsupported(
-            KeyFormat::SshCom,
-            "OpenSSH, PKCS#1, PKCS#8 and SEC1 files are",
-        );
+        return unsupported(KeyFormat::SshCom, "OpenSSH, PEM and PuTTY files are");
     }
     // A line of `.pub`, or of known_hosts or authorized_keys with something before the type.
     let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();

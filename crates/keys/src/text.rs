@@ -79,6 +79,18 @@ pub(crate) fn base64(text: &[u8]) -> Result<Vec<u8>, Malformed> {
 
 const NOT_BASE64: Malformed = Malformed("not base64");
 
+/// Decodes pairs of hexadecimal digits, in either case.
+pub(crate) fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |&byte: &u8| char::from(byte).to_digit(16);
+    let (pairs, []) = text.as_chunks::<2>() else {
+        return None;
+    };
+    pairs
+        .iter()
+        .map(|[high, low]| u8::try_from(digit(high)? << 4 | digit(low)?).ok())
+        .collect()
+}
+
 /// A comment for display: bytes that are not UTF-8, and control characters, are replaced.
 pub(crate) fn comment(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(trim(bytes));

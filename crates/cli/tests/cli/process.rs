@@ -237,8 +237,7 @@ fn several_jobs_bring_the_same_files() {
 fn wrong_credentials_in_a_process_of_five_steps_reach_the_server_once() {
     let scene = scene();
     let config = fs::read_to_string(scene.path("sansftp.toml")).unwrap();
-    let step =
-        r#"{ connection = "locked", operation = "put", jobs = 4, parameters = { if-exists = "rename" } }"#;
+    let step = r#"{ connection = "locked", operation = "put", jobs = 4, parameters = { if-exists = "rename" } }"#;
     let locked = format!(
         r#"
 [connections.locked]

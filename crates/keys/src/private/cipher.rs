@@ -1,6 +1,6 @@
-//! The ciphers that protect an `openssh-key-v1` file: one table, one function each.
+//! The ciphers that protect key files: one table, one function each.
 //!
-//! Only opening. Key and IV come from bcrypt_pbkdf, so each is used once and IVs need no care.
+//! Only opening. The names are OpenSSH's; other formats use those of CBC, and pad.
 
 use aes::{Aes128, Aes192, Aes256};
 use aes_gcm::aead::AeadInOut;
@@ -8,6 +8,7 @@ use aes_gcm::{Aes128Gcm, Aes256Gcm};
 use cbc::cipher::block_padding::NoPadding;
 use cbc::cipher::{BlockModeDecrypt, KeyInit, KeyIvInit, StreamCipher};
 use chacha20::ChaCha20;
+use des::TdesEde3;
 use poly1305::Poly1305;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -51,17 +52,34 @@ impl FileCipher {
 }
 
 #[rustfmt::skip] // a table
-const CIPHERS: [FileCipher; 9] = [
+const CIPHERS: [FileCipher; 10] = [
     FileCipher { name: "aes128-ctr", key_len: 16, iv_len: 16, block_len: 16, tag_len: 0, open: ctr::<ctr::Ctr128BE<Aes128>> },
     FileCipher { name: "aes192-ctr", key_len: 24, iv_len: 16, block_len: 16, tag_len: 0, open: ctr::<ctr::Ctr128BE<Aes192>> },
     FileCipher { name: "aes256-ctr", key_len: 32, iv_len: 16, block_len: 16, tag_len: 0, open: ctr::<ctr::Ctr128BE<Aes256>> },
     FileCipher { name: "aes128-cbc", key_len: 16, iv_len: 16, block_len: 16, tag_len: 0, open: cbc::<cbc::Decryptor<Aes128>> },
     FileCipher { name: "aes192-cbc", key_len: 24, iv_len: 16, block_len: 16, tag_len: 0, open: cbc::<cbc::Decryptor<Aes192>> },
     FileCipher { name: "aes256-cbc", key_len: 32, iv_len: 16, block_len: 16, tag_len: 0, open: cbc::<cbc::Decryptor<Aes256>> },
+    FileCipher { name: "3des-cbc", key_len: 24, iv_len: 8, block_len: 8, tag_len: 0, open: cbc::<cbc::Decryptor<TdesEde3>> },
     FileCipher { name: "aes128-gcm@openssh.com", key_len: 16, iv_len: 12, block_len: 16, tag_len: 16, open: gcm::<Aes128Gcm> },
     FileCipher { name: "aes256-gcm@openssh.com", key_len: 32, iv_len: 12, block_len: 16, tag_len: 16, open: gcm::<Aes256Gcm> },
     FileCipher { name: "chacha20-poly1305@openssh.com", key_len: 64, iv_len: 0, block_len: 8, tag_len: 16, open: chacha20_poly1305 },
 ];
+
+/// Takes the padding of whole blocks away (RFC 5652 §6.3), which no other than the right key leaves
+/// but by chance.
+pub(super) fn unpadded(content: &mut Vec<u8>, block_len: usize) -> Result<(), NotOpened> {
+    let padding = content.last().map_or(0, |&last| usize::from(last));
+    let len = content.len().checked_sub(padding).ok_or(NotOpened)?;
+    let good = (1..=block_len).contains(&padding)
+        && content[len..]
+            .iter()
+            .all(|&byte| usize::from(byte) == padding);
+    if !good {
+        return Err(NotOpened);
+    }
+    content.truncate(len);
+    Ok(())
+}
 
 fn ctr<C: KeyIvInit + StreamCipher>(
     key: &[u8],

@@ -90,7 +90,7 @@ impl<'a> Outer<'a> {
             return Ok(content);
         };
         if *rounds > MAX_BCRYPT_ROUNDS {
-            return Err(Flaw::TooManyRounds(*rounds));
+            return Err(Flaw::TooMuchWork("over 1024 rounds of bcrypt"));
         }
         let passphrase = passphrase.ok_or(Flaw::PassphraseMissing)?;
         let mut key_and_iv = Zeroizing::new(vec![0; cipher.key_len + cipher.iv_len]);
@@ -128,7 +128,7 @@ impl<'a> Protection<'a> {
 }
 
 /// Refuses what we could not use, before anybody is asked for a passphrase.
-fn check_kind(kind: &str) -> Result<(), Flaw> {
+pub(super) fn check_kind(kind: &str) -> Result<(), Flaw> {
     Err(Flaw::Unsupported(match kind {
         "ssh-ed25519"
         | "ssh-rsa"

@@ -5,3 +5,4 @@ mod certificate;
 mod common;
 mod known_hosts;
 mod private;
+mod protected;
