@@ -92,7 +92,7 @@ fn read_line(question: &str) -> io::Result<String> {
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// Asks on a thread of its own, so that signals are heard meanwhile.
+/// Asks on a thread of its own, so that signals are heard meanwhile. Whoever asks listens for them.
 async fn asked<T: Send + 'static>(
     question: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Option<T> {
@@ -102,7 +102,13 @@ async fn asked<T: Send + 'static>(
         remember(None);
         answer
     });
-    asking.await.ok()?.ok()
+    match asking.await.ok()? {
+        Ok(answer) => Some(answer),
+        // Ctrl-C at a question for hidden input raises SIGINT by itself: that is what ends the command,
+        // and no answer that was not given.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => std::future::pending().await,
+        Err(_) => None,
+    }
 }
 
 fn remember(before: Option<Termios>) {

@@ -4,11 +4,14 @@
 //! Not the way to it.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use sansftp_crypto::default_provider;
+use sansftp_proto::auth::Prompt;
 use sansftp_proto::config::{Algorithms as Names, Config, KeepAlive};
-use sansftp_proto::crypto::CryptoProvider;
+use sansftp_proto::crypto::{CryptoProvider, Secret};
 use sansftp_proto::error::Error as Protocol;
 use sansftp_proto::role::Client as ClientRole;
 use sansftp_tokio::{Answerer, ConnectError, Credentials, Deadlines, ProxyFailure, Stage, Target};
@@ -68,6 +71,9 @@ impl Party {
             Gives::Nothing
         };
         let provider = default_provider();
+        let server = shown(connection, place);
+        let answerer =
+            answerer.map(|answerer| Arc::new(Asked { server, answerer }) as Arc<dyn Answerer>);
         let Read { credentials, mark } =
             credentials::read(connection, &provider, answerer, sessions)?;
         let door = sessions.door(connection, credentials.user(), mark);
@@ -125,7 +131,7 @@ impl Party {
     }
 
     pub(super) fn target(&self) -> Target {
-        Target::new(self.connection.host.trim(), self.connection.port)
+        target(&self.connection)
     }
 
     /// What went wrong, in the connector's words.
@@ -223,10 +229,44 @@ fn names(list: &str) -> Vec<&str> {
 
 impl fmt::Display for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.place == Place::Jump {
-            f.write_str("jump host ")?;
-        }
-        self.target().fmt(f)
+        f.write_str(&shown(&self.connection, self.place))
+    }
+}
+
+fn shown(connection: &Connection, place: Place) -> String {
+    let target = target(connection);
+    match place {
+        Place::Jump => format!("jump host {target}"),
+        Place::End => target.to_string(),
+    }
+}
+
+fn target(connection: &Connection) -> Target {
+    Target::new(connection.host.trim(), connection.port)
+}
+
+/// Who answers what a server asks, and is told which one it is: there may be several on the way, and each
+/// has its own password.
+#[derive(Debug)]
+struct Asked {
+    server: String,
+    answerer: Arc<dyn Answerer>,
+}
+
+impl Answerer for Asked {
+    fn answer<'a>(
+        &'a self,
+        name: &'a str,
+        instruction: &'a str,
+        prompts: &'a [Prompt],
+    ) -> Pin<Box<dyn Future<Output = Option<Vec<Secret>>> + Send + 'a>> {
+        Box::pin(async move {
+            let name = match name.trim() {
+                "" => format!("{}:", self.server),
+                name => format!("{}: {name}", self.server),
+            };
+            self.answerer.answer(&name, instruction, prompts).await
+        })
     }
 }
 
