@@ -123,9 +123,8 @@ impl Subject<'_> {
         if settings.short_groups {
             self.remark(
                 Topic::Differs,
-                "the component allows no Diffie-Hellman groups above 1024 bits; such groups are not \
-                 offered here, and nothing is done about it: most servers have better ones, and \
-                 `sansftp test` shows whether this one has",
+                "the component keeps Diffie-Hellman to groups of 1024 bits, which are not offered here; \
+                 nearly every server has better ones, and `sansftp test` shows whether this one has",
             );
         }
         match settings.proxy.enabled {
@@ -275,7 +274,13 @@ impl Subject<'_> {
             if !proxy.user.is_empty() {
                 keys.push(format!("user = {}", text(&proxy.user)));
             }
-            if proxy.password == Given::Yes && proxy.kind != ProxyKind::Socks4 {
+            let has_password = proxy.password == Given::Yes && proxy.kind != ProxyKind::Socks4;
+            if has_password && proxy.user.is_empty() {
+                self.remark(
+                    Topic::Lost,
+                    "the proxy has a password and no user: without one no password is sent",
+                );
+            } else if has_password {
                 self.encrypted("the proxy's password");
                 keys.push(format!("password = {}", self.secret("PROXY_PASSWORD")));
             }
@@ -455,7 +460,7 @@ fn unique(name: &str, kind: &str, taken: &[String]) -> String {
 
 /// A pattern of the original, in which only `*` and `?` are special, as one of ours.
 fn filter(pattern: &str) -> String {
-    let escaped = pattern.replace(';', "\\;");
+    let escaped = pattern.replace('\\', "\\\\").replace(';', "\\;");
     if escaped.starts_with('!') {
         return format!("\\{escaped}");
     }

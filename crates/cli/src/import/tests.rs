@@ -260,19 +260,19 @@ fn each_type_of_proxy_has_its_own_of_ours() {
             "<SFTPSettings host='h'>{proxy}</SFTPSettings>"
         ))])
     };
-    let at = "host='p' port='8080' password='00'";
+    let at = "host='p' port='8080' user='u' password='00'";
     for (kind, ours) in [
         (
             "HTTP",
-            "proxy = { type = \"http\", host = \"p\", port = 8080, password = { env = \"C_PROXY_PASSWORD\" } }",
+            "proxy = { type = \"http\", host = \"p\", port = 8080, user = \"u\", password = { env = \"C_PROXY_PASSWORD\" } }",
         ),
         (
             "SOCKS4",
-            "proxy = { type = \"socks4\", host = \"p\", port = 8080 }",
+            "proxy = { type = \"socks4\", host = \"p\", port = 8080, user = \"u\" }",
         ),
         (
             "SOCKS5",
-            "proxy = { type = \"socks5\", host = \"p\", port = 8080, password = { env = \"C_PROXY_PASSWORD\" } }",
+            "proxy = { type = \"socks5\", host = \"p\", port = 8080, user = \"u\", password = { env = \"C_PROXY_PASSWORD\" } }",
         ),
         ("ATOM", "proxy = { type = \"runtime\" }"),
     ] {
@@ -284,6 +284,9 @@ fn each_type_of_proxy_has_its_own_of_ours() {
         text.contains("\nproxy = { type = \"runtime\" }\n"),
         "{text}"
     );
+    let (config, _, remarks) = with("type='SOCKS5' host='p' password='00'");
+    connection(&config, "c").validate().unwrap();
+    assert!(remarks.contains("a password and no user"), "{remarks}");
     let (_, text, remarks) = with("type='CARRIER-PIGEON' host='p'");
     assert!(!text.contains("\nproxy"), "{text}");
     assert!(remarks.contains("CARRIER-PIGEON"), "{remarks}");
@@ -345,6 +348,7 @@ fn a_filter_takes_what_it_took_there() {
         ("!a", "!a"),
         ("regex:.*", "regex:.x"),
         ("[a]?{b}", "[a]x{b}"),
+        ("a\\*", "a\\bc"),
     ] {
         let (config, _, _) = imported(&[&operation(&format!(
             "<SFTPGetAction fileToMove='{pattern}'/>"
