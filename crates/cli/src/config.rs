@@ -392,8 +392,8 @@ impl<'i> Entry<'i> {
                 Some(key @ ("proxy" | "jump")) if is_of_secret(error.message()) => {
                     format!("[{}] a secret in {key} is not written as it should be", self.title)
                 }
-                Some(key) => format!("[{}] {key}: {}", self.title, error.message()),
-                None => format!("[{}] {}", self.title, error.message()),
+                Some(key) => format!("[{}] {key}: {}", self.title, in_words(error.message())),
+                None => format!("[{}] {}", self.title, in_words(error.message())),
             };
             let hint = match key.as_deref() {
                 Some("password" | "passphrase" | "private-key") => {
@@ -404,6 +404,22 @@ impl<'i> Entry<'i> {
             source.refuse(Some(span), &message, hint)
         })
     }
+}
+
+/// What the reader says of a value, with a person's words for what it expected.
+fn in_words(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once("expected ") else {
+        return message.to_owned();
+    };
+    let expected = match expected {
+        "u16" => "a number up to 65535",
+        "u32" | "u64" | "usize" => "a whole number",
+        "a nonzero usize" => "a whole number above 0",
+        "a boolean" => "true or false",
+        "a string" => "text in quotes",
+        other => other,
+    };
+    format!("{found}expected {expected}")
 }
 
 /// The known word that was probably meant: the likeliest, or one that has the word in it.
@@ -551,6 +567,10 @@ mod tests {
     #[test]
     fn a_wrong_value_is_told_with_its_line_and_key() {
         let (message, _) = refusal("[connections.a]\nhost = 'h'\nport = 'x'\n");
+        assert!(
+            message.ends_with("expected a number up to 65535"),
+            "{message}"
+        );
         assert!(
             message.starts_with("s.toml:3: [connections.a] port: "),
             "{message}"

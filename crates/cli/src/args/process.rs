@@ -86,7 +86,7 @@ The configuration has it as
   [processes.daily]
   steps = [ { connection = \"partner\", operation = \"fetch\" },
             { connection = \"warehouse\", operation = \"put\", jobs = 4,
-              parameters = { remote-directory = \"in/{property.region}\" } } ]
+              parameters = { remote-directory = \"in/{property.host}\" } } ]
 All steps work at the same time, and a file at the server is deleted or moved only once the last
 step is through with it. A step with parameters runs once per document, and each parameter is a key
 of the operation; {property.NAME} stands for a property of the document.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::{CommandFactory, Parser};
 use sansftp_connector::connection::{Connection, Proxy};
-use sansftp_connector::operation::{Delete, Get, List, Send, Sort};
+use sansftp_connector::operation::{Delete, Get, List, Listen, Send, Sort};
 
 use super::{Cli, Command, GetArgs};
 use sansftp_connector::keys_of;
@@ -38,11 +38,14 @@ fn every_key_is_a_flag_of_the_same_name_but_for_secrets() {
         ("send", keys_of::<Send>()),
         ("list", keys_of::<List>()),
         ("delete", keys_of::<Delete>()),
+        ("listen", Listen::keys()),
     ];
     for (command, keys) in operations {
         let flags = flags(command);
         for key in keys.iter().chain(keys_of::<Connection>()) {
             match *key {
+                // What it does with a file is said by then.
+                "action" if command == "listen" => assert!(flags.contains("then")),
                 "password" | "passphrase" => {
                     assert!(!flags.contains(*key), "--{key} would show a secret");
                     assert!(flags.contains(&format!("{key}-file")));

@@ -361,39 +361,54 @@ pub(super) fn recorded(key: &ServerKey, recorded: Recorded) -> String {
 
 /// What became of everything, in one line.
 pub(super) fn summary(rows: Rows, tally: &Tally, requests: u64, seconds: f64) -> Option<String> {
-    let done = match rows {
-        Rows::Requests => {
-            let requests = counted(requests, "request", "requests");
-            return Some(format!("{requests}; nothing was changed"));
+    if rows == Rows::Requests {
+        let requests = counted(requests, "request", "requests");
+        return Some(format!("{requests}; nothing was changed"));
+    }
+    let nothing_begun = tally.ok == 0 && tally.skipped.is_empty();
+    if nothing_begun && tally.failed > 0 && tally.nameless == tally.failed {
+        // The error has said it all.
+        return None;
+    }
+    if rows == Rows::List && tally.skipped.is_empty() {
+        return None;
+    }
+    let mut parts: Vec<String> = match rows {
+        Rows::Steps => {
+            let steps = tally.steps.iter();
+            let told = |(step, (rows, ok)): (_, &(Rows, u64))| {
+                format!("step {step}: {} {}", HumanCount(*ok), done(*rows))
+            };
+            steps.map(told).collect()
         }
-        // Nothing was begun: the error has said it all.
-        _ if tally.nameless == tally.failed
-            && tally.ok == 0
-            && tally.skipped.is_empty()
-            && tally.failed > 0 =>
-        {
-            return None;
-        }
-        Rows::Steps => "done",
-        Rows::Get | Rows::Listen => "fetched",
-        Rows::Send => "sent",
-        Rows::Delete => "deleted",
-        Rows::List if tally.skipped.is_empty() => return None,
-        Rows::List => "shown",
         Rows::None => return None,
+        _ => vec![format!("{} {}", HumanCount(tally.ok), done(rows))],
     };
-    let mut parts = vec![format!("{} {done}", HumanCount(tally.ok))];
     if tally.failed > 0 {
         parts.push(format!("{} failed", HumanCount(tally.failed)));
     }
     for (reason, count) in &tally.skipped {
         parts.push(format!("{} skipped ({reason})", HumanCount(*count)));
     }
+    if parts.is_empty() {
+        return Some("nothing to do".to_owned());
+    }
     if !matches!(rows, Rows::Get | Rows::Send) {
         return Some(parts.join(", "));
     }
     let bytes = BinaryBytes(tally.bytes);
     Some(format!("{}; {bytes} in {seconds:.1} s", parts.join(", ")))
+}
+
+/// What was done to what succeeded.
+fn done(rows: Rows) -> &'static str {
+    match rows {
+        Rows::Get | Rows::Listen => "fetched",
+        Rows::Send => "sent",
+        Rows::Delete => "deleted",
+        Rows::List => "shown",
+        Rows::Steps | Rows::Requests | Rows::None => "done",
+    }
 }
 
 #[cfg(test)]
@@ -447,6 +462,20 @@ mod tests {
     }
 
     #[test]
+    fn each_step_of_a_process_has_its_own_number() {
+        let tally = Tally {
+            ok: 5,
+            failed: 1,
+            steps: [(1, (Rows::Get, 3)), (2, (Rows::Send, 2))].into(),
+            ..Tally::default()
+        };
+        assert_eq!(
+            summary(Rows::Steps, &tally, 0, 0.0).unwrap(),
+            "step 1: 3 fetched, step 2: 2 sent, 1 failed"
+        );
+    }
+
+    #[test]
     fn one_is_told_as_one() {
         let told = |number| summary(Rows::Requests, &Tally::default(), number, 0.0).unwrap();
         assert_eq!(told(1), "1 request; nothing was changed");
@@ -459,6 +488,7 @@ mod tests {
             ok: 2,
             failed: 1,
             nameless: 0,
+            steps: Default::default(),
             skipped: [("filtered", 3), ("limit", 1)].into(),
             bytes: 2048,
         };

@@ -191,6 +191,7 @@ mod tests {
             ok: 1,
             failed: 2,
             nameless: 0,
+            steps: Default::default(),
             skipped: [("limit", 2), ("hidden", 1)].into(),
             bytes: 4,
         };

@@ -145,6 +145,8 @@ pub(crate) struct Tally {
     /// Those of the failed that no file is named in: the step as a whole.
     nameless: u64,
     skipped: BTreeMap<&'static str, u64>,
+    /// Of what was done, the part of each step of a process, and what it is about.
+    steps: BTreeMap<usize, (Rows, u64)>,
     bytes: u64,
 }
 
@@ -230,8 +232,12 @@ impl Output {
     /// The same in a step of a process, whose steps' outcomes are about these.
     pub(crate) fn outcome_of_step(&mut self, step: usize, rows: &[Rows], outcome: &Outcome) {
         let own = step.checked_sub(1).and_then(|index| rows.get(index));
+        let own = own.copied().unwrap_or(Rows::None);
+        if outcome.status == Status::Ok {
+            self.tally.steps.entry(step).or_insert((own, 0)).1 += 1;
+        }
         self.step = Some(step);
-        self.outcome(own.copied().unwrap_or(Rows::None), outcome);
+        self.outcome(own, outcome);
         self.step = None;
     }
 
@@ -416,6 +422,11 @@ impl Output {
     /// One line for what is wrong, one or more for what to do about it.
     fn complain(&self, how: &str, subject: Option<&str>, error: &Error) {
         let mut text = format!("{how} ({}): ", error.class());
+        if let Some(step) = self.step
+            && !error.message().starts_with("step ")
+        {
+            text.push_str(&format!("step {step}: "));
+        }
         if let Some(subject) = subject {
             text.push_str(&format!("{subject}: "));
         }

@@ -128,7 +128,7 @@ fn a_process_takes_files_and_a_person_sees_each() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains("3 B  new.txt -> "), "{ran:?}");
     assert!(ran.stdout.starts_with("1: "), "{ran:?}");
-    assert!(ran.stdout.contains("1 done"), "{ran:?}");
+    assert!(ran.stdout.ends_with("\nstep 1: 1 sent\n"), "{ran:?}");
     let transcript = fs::read_to_string(scene.path("asked.jsonl")).unwrap();
     assert!(
         transcript.contains("\"operation\":\"open-write\""),

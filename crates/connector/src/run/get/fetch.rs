@@ -563,5 +563,9 @@ fn changed_in_between(path: &RemotePath) -> Error {
 }
 
 fn nobody_receives() -> Error {
-    Error::new(Class::Cancelled, "nobody receives the documents any more")
+    Error::new(
+        Class::Cancelled,
+        "whoever was to receive it has given it up",
+    )
+    .with_hint("in a process the later step says why")
 }
