@@ -86,13 +86,16 @@ fn try_open(path: &Path) -> Result<Connection, Fault> {
     let looking = connection.transaction()?;
     let fresh = check(&looking, path)?;
     drop(looking);
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
-        let mode: String = row.get(0)?;
-        if mode.eq_ignore_ascii_case("wal") {
-            return Ok(());
-        }
-        Err(rusqlite::Error::InvalidQuery)
-    })?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(Error::new(
+            Class::LocalIo,
+            format!("the journal {} cannot have a write-ahead log", shown(path)),
+        )
+        .with_hint("it must be on a local file system, in a directory that can be written")
+        .into());
+    }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     if fresh == Fresh::Yes {

@@ -580,15 +580,9 @@ impl Taken {
     ///
     /// # Errors
     /// `local-io`: it stays, and is given back.
-    pub async fn forget(mut self) -> Result<()> {
-        self.record("forgotten", |transaction, ticket, owner| {
-            transaction.execute(
-                "DELETE FROM fetches WHERE id = ?1 AND claims = ?2 AND owner = ?3",
-                params![ticket.id, ticket.claims, owner],
-            )
-        })
-        .await?;
-        self.held.ended = Ended::Yes;
+    pub async fn forget(self) -> Result<()> {
+        self.held.forget(&self.source.name).await?;
+        log("forgotten", &self.source.name);
         Ok(())
     }
 

@@ -90,6 +90,20 @@ impl Held {
             .await
     }
 
+    /// Removes the entry, whatever its state.
+    pub(super) async fn forget(mut self, name: &[u8]) -> Result<()> {
+        self.record("forgotten", name, |transaction, ticket, owner| {
+            let sql = format!(
+                "DELETE FROM {} WHERE id = ?1 AND claims = ?2 AND owner = ?3",
+                ticket.table.name()
+            );
+            transaction.execute(&sql, params![ticket.id, ticket.claims, owner])
+        })
+        .await?;
+        self.ended = Ended::Yes;
+        Ok(())
+    }
+
     pub(super) async fn give_back(mut self, error: Option<&Error>) -> Result<()> {
         let (journal, ticket) = (self.journal.clone(), self.ticket);
         let failure = error.map(|error| (error.class().name(), error.to_string()));

@@ -25,7 +25,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::database::shown;
-use super::{Fault, Table, Ticket, now};
+use super::{Fault, Ticket, now};
 use crate::error::{Class, Error, Result};
 
 /// This owner: its row and its lock.
@@ -137,16 +137,12 @@ impl Owner {
         transaction: &Transaction<'_>,
         ticket: &Ticket,
     ) -> rusqlite::Result<usize> {
-        let sql = match ticket.table {
-            Table::Fetches => {
-                "UPDATE fetches SET owner = NULL WHERE id = ?1 AND claims = ?2 AND owner = ?3"
-            }
-            Table::Sends => {
-                "UPDATE sends SET owner = NULL WHERE id = ?1 AND claims = ?2 AND owner = ?3"
-            }
-        };
+        let sql = format!(
+            "UPDATE {} SET owner = NULL WHERE id = ?1 AND claims = ?2 AND owner = ?3",
+            ticket.table.name()
+        );
         transaction
-            .prepare_cached(sql)?
+            .prepare_cached(&sql)?
             .execute(params![ticket.id, ticket.claims, self.id])
     }
 }

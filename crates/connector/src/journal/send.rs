@@ -557,15 +557,9 @@ impl Sending {
     ///
     /// # Errors
     /// `local-io`: it stays, and is given back.
-    pub async fn forget(mut self) -> Result<()> {
-        self.record("forgotten", |transaction, ticket, owner| {
-            transaction.execute(
-                "DELETE FROM sends WHERE id = ?1 AND claims = ?2 AND owner = ?3",
-                params![ticket.id, ticket.claims, owner],
-            )
-        })
-        .await?;
-        self.held.ended = Ended::Yes;
+    pub async fn forget(self) -> Result<()> {
+        self.held.forget(self.document.as_bytes()).await?;
+        log("forgotten", &self.document);
         Ok(())
     }
 
