@@ -15,7 +15,7 @@ use crate::names::is_base_name;
 use crate::operation::Delete;
 use crate::outcome::{AfterAction, Outcome, Status};
 use crate::path::{RemotePath, printable};
-use crate::remote::{Connect, FileKind, Remote};
+use crate::remote::{Attrs, Connect, FileKind, Remote};
 
 /// Deletes what the properties of one document name.
 pub(super) async fn run<C: Connect>(
@@ -62,8 +62,8 @@ async fn deleted<C: Connect>(
     properties.set("remote-directory", directory.as_bytes().to_vec());
     let path = directory.join(&name);
     let mut retries = step.session.retries();
-    // Whether a request to remove it may have reached the server.
-    let mut tried = false;
+    // What a request that may have reached the server was to remove.
+    let mut tried = None;
     loop {
         let stop = step.session.stop().clone();
         stop.check()?;
@@ -80,10 +80,10 @@ async fn attempt<R: Remote>(
     delete: &Delete,
     path: &RemotePath,
     properties: &mut Properties,
-    tried: &mut bool,
+    tried: &mut Option<Attrs>,
 ) -> Result<Deleted> {
     let Some(there) = look(remote, path).await? else {
-        if *tried {
+        if tried.is_some() {
             return Ok(Deleted::Now);
         }
         if delete.missing_ok {
@@ -103,7 +103,14 @@ async fn attempt<R: Remote>(
                 .with_hint("set directories = true to delete directories that are empty"),
         );
     }
-    *tried = true;
+    if !directory && tried.is_some_and(|before| !before.same_version(&there)) {
+        return Err(Error::new(
+            Class::Integrity,
+            format!("{path} is not what it was before the connection was lost, and stays"),
+        )
+        .with_hint("the one before may be deleted already; look, and delete again"));
+    }
+    *tried = Some(there);
     let removed = match directory {
         true => remote.remove_directory(path).await,
         false => remote.remove(path).await,

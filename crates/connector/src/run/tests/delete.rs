@@ -139,3 +139,21 @@ async fn a_refusal_is_told_with_its_class() {
     let outcomes = delete(&server, Delete::default(), &[b"a"]).await;
     assert_eq!(class(outcomes), Class::Permission);
 }
+
+#[tokio::test]
+async fn what_came_under_the_name_while_the_connection_was_lost_stays() {
+    let server = server_with(&["out/a"]);
+    server.cut_after("remove ", 1);
+    let another = async {
+        while !server.calls().iter().any(|it| it.starts_with("remove ")) {
+            tokio::task::yield_now().await;
+        }
+        server.files(|tree| tree.put(&format!("{HOME}/out/a"), "another one"));
+    };
+    let (outcomes, ()) = tokio::join!(delete(&server, Delete::default(), &[b"a"]), another);
+    assert_eq!(class(outcomes), Class::Integrity);
+    assert_eq!(
+        server.files(|files| files.file_names()),
+        ["/home/user/out/a"]
+    );
+}
