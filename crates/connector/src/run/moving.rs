@@ -130,12 +130,6 @@ impl Mover {
         }
     }
 
-    /// The same of a move that an earlier run had begun: it looks before it does anything.
-    pub(super) fn begun_with(mut self, identity: Attrs) -> Self {
-        self.identity = Some(identity);
-        self
-    }
-
     /// The same, in a run whose journal knows of the move: a copy has a name by which a later run
     /// finds it.
     pub(super) fn known_by_its_name(mut self) -> Self {

@@ -6,11 +6,12 @@ use super::super::compare::hash_of;
 use super::super::diagnose::{Doing, explain, look, plain};
 use super::super::moving::{Across, Moved, Mover};
 use super::super::places::{Missing, behind_links, ensure};
+use super::super::session::is_loss;
 use super::fetch::is_listed;
 use super::{Hand, Item, track_move};
 use crate::error::{Class, Error, Result};
 use crate::journal::{FetchState, Taken};
-use crate::operation::{AfterFailure, GetAction, Symlinks};
+use crate::operation::{AfterFailure, GetAction, MoveCollision, Symlinks};
 use crate::outcome::{AfterAction, Outcome};
 use crate::path::RemotePath;
 use crate::remote::{Attrs, Connect, FileKind, Remote};
@@ -51,7 +52,7 @@ impl<C: Connect> Hand<'_, C> {
             Ok(None) => match self.plan.get.action {
                 GetAction::Get => return Ok(()),
                 GetAction::GetAndDelete => self.delete(item, attrs).await,
-                GetAction::GetAndMove => self.move_away(item, attrs, delivered, taken).await,
+                GetAction::GetAndMove => self.move_away(item, attrs, taken).await,
             },
         };
         let done = match done {
@@ -119,15 +120,26 @@ impl<C: Connect> Hand<'_, C> {
             Some(there) if there.same_version(attrs) || links == Symlinks::Follow => true,
             // Copied, where the server did not let us set the time.
             Some(there) if there.size == attrs.size => {
-                let read = hash_of(self.session.remote(), &target, 0).await;
-                read.is_ok_and(|read| Some(read) == sha256)
+                match hash_of(self.session.remote(), &target, 0).await {
+                    Err(lost) if is_loss(&lost) => return Err(lost),
+                    read => read.is_ok_and(|read| Some(read) == sha256),
+                }
             }
             _ => false,
         };
-        Ok(Some(match moved {
-            true => Source::Moved(Moved::earlier()),
-            false => Source::Gone(gone(item, now)),
-        }))
+        if !moved {
+            return Ok(Some(Source::Gone(gone(item, now))));
+        }
+        // The run that was cut off may not have come to clear away the old target.
+        let mut moved = Moved::earlier();
+        if self.plan.get.collision() == MoveCollision::Replace {
+            let mover = self.mover(item.path.clone(), target);
+            moved.warning = match mover.clear_backups(self.session.remote()).await {
+                Err(lost) if is_loss(&lost) => return Err(lost),
+                cleared => cleared.err(),
+            };
+        }
+        Ok(Some(Source::Moved(moved)))
     }
 
     /// Deletes what was delivered, if it still is what was delivered.
@@ -158,24 +170,29 @@ impl<C: Connect> Hand<'_, C> {
         &mut self,
         item: &Item,
         attrs: &Attrs,
-        delivered: Delivered,
         taken: &mut Option<Taken>,
     ) -> Result<Source> {
         let directory = item.target.as_ref().expect("get-and-move has a target");
         let target = directory.join(&item.name);
-        let begun_earlier = matches!(
-            taken.as_ref().map(Taken::state),
-            Some(FetchState::Delivered { moving_to: Some(to), .. }) if *to == target
-        );
+        let (begun_earlier, content) = match taken.as_ref().map(Taken::state) {
+            Some(FetchState::Delivered {
+                moving_to: Some(to),
+                received,
+                ..
+            }) if *to == target => (true, received.map(|it| (it.size, it.sha256))),
+            _ => (false, None),
+        };
         if let Some(taken) = taken
             && !begun_earlier
         {
             taken.moving(&target).await?;
         }
         let mut mover = self.mover(item.path.clone(), target);
-        if begun_earlier && delivered == Delivered::Earlier && item.listed.kind != FileKind::Symlink
-        {
-            mover = mover.begun_with(*attrs);
+        if taken.is_some() {
+            mover = mover.known_by_its_name();
+        }
+        if begun_earlier && item.listed.kind != FileKind::Symlink {
+            mover = mover.resumed(content);
         }
         let mut retries = self.session.retries();
         let mut begun = false;

@@ -326,8 +326,10 @@ impl<C: Connect> Hand<'_, C> {
                 ..Attrs::default()
             };
             let same = continues(&reading.version, &recorded);
+            // One that was complete, and is not any more what was recorded, is not to be trusted.
+            let begun = matches!(taken.state(), FetchState::Claimed { .. });
             let resumed = match local.part_at(&item.name, &earlier) {
-                Some(name) if self.plan.resume() && same => {
+                Some(name) if self.plan.resume() && begun && same => {
                     local.resume(&name, Checksum::Sha256, unfinished).await?
                 }
                 _ => None,

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::document::Body;
-use crate::journal::{FetchState, Journal};
+use crate::journal::{Claimed, FetchState, Journal, Received, Source};
 use crate::mem::{Fault, HOME, What, When};
 use crate::operation::GetAction;
 use crate::outcome::{AfterAction, SkipReason};
@@ -229,6 +229,79 @@ async fn several_hands_that_are_dropped_anywhere_deliver_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_get_that_is_dropped_anywhere_delivers_once() {
     dropped_at_every_point(&Behaviour::openssh(), GetAction::Get, 1).await;
+}
+
+/// Killed at every call, before and after its effect, on servers that move in many steps: what the
+/// next run leaves at the server is what was to be there, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_and_move_that_is_killed_at_any_call_leaves_nothing_beside_its_files() {
+    let names = ["refuses", "replaces", "devices", "devices, no extensions"];
+    let behaviours = behaviours().into_iter();
+    for (name, behaviour) in behaviours.filter(|(name, _)| names.contains(name)) {
+        for when in [When::Before, When::After, When::Halfway] {
+            for at in 0.. {
+                let scene = Scene::new(behaviour.clone(), GetAction::GetAndMove);
+                scene
+                    .server
+                    .files(|files| files.put(&home("done/a"), "what was there"));
+                scene.server.hang(at, when);
+                let ended = tokio::select! {
+                    biased;
+                    () = scene.server.hung() => false,
+                    _ = scene.run(0) => true,
+                };
+                if ended {
+                    assert!(at > 30, "{name}: only {at} calls");
+                    break;
+                }
+                let call = scene.server.calls()[at].clone();
+                let case = format!("{name}: killed {when:?} call {at} ({call})");
+                scene.expect_nothing_lost(&case);
+                scene.finish(&case).await;
+            }
+        }
+    }
+}
+
+/// A part that was complete and is spoilt is not read on from, however far it comes.
+#[tokio::test]
+async fn a_complete_part_that_is_spoilt_in_the_middle_is_read_anew() {
+    let scene = Scene::new(Behaviour::openssh(), GetAction::GetAndDelete);
+    let content = "0123456789".repeat(20_000);
+    scene
+        .server
+        .files(|files| files.put(&home("out/a"), content.clone()));
+    let modified = scene.server.files(|files| files.modified(&home("out/a")));
+    let journal = Journal::open(&scene.folder.path().join("journal")).unwrap();
+    let source = Source {
+        account: connection(0).account(),
+        directory: RemotePath::from("/home/user/out"),
+        name: "a".into(),
+        size: Some(content.len() as u64),
+        modified,
+    };
+    let Claimed::Yours(mut taken) = journal.claim(&source).await.unwrap() else {
+        panic!("nobody else has it");
+    };
+    let real = scene.local_path().canonicalize().unwrap();
+    let part = real.join(".a.0f8fad5b-d9cb-469f-a165-70867728950e.part");
+    let received = Received {
+        size: content.len() as u64,
+        modified,
+        sha256: [7; 32],
+    };
+    taken.part(&part).await.unwrap();
+    taken
+        .fetched(&part, &real.join("a"), received)
+        .await
+        .unwrap();
+    taken.give_back().await.unwrap();
+    std::fs::write(&part, content.replacen("0123", "0124", 1)).unwrap();
+    let outcomes = scene.run(0).await;
+    assert!(outcomes.iter().all(|outcome| outcome.status == Status::Ok));
+    let local = scene.local();
+    assert!(local["a"] == content, "the spoilt part was delivered");
+    assert_eq!(local.len(), FILES.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
