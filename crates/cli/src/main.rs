@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "sansftp", text);
             Ok(())
         }),
-        Command::Man { command } => manual(command.as_deref()),
+        Command::Man { command } => manual(&command),
         Command::Import(args) => import::run(&args),
         command => connected(&command),
     };
@@ -64,22 +64,23 @@ fn builder(command: &Command) -> tokio::runtime::Builder {
     }
 }
 
-fn manual(name: Option<&str>) -> Code {
+fn manual(names: &[String]) -> Code {
     let mut program = Cli::command();
     program.build();
-    let command = match name {
-        None => program,
-        Some(name) => match program.find_subcommand(name) {
-            Some(command) => command.clone(),
+    let mut command = &program;
+    for name in names {
+        command = match command.find_subcommand(name) {
+            Some(command) => command,
             None => {
+                let names = names.join(" ");
                 complain(&format!(
-                    "there is no command {name}\nhint: see sansftp --help"
+                    "there is no command {names}\nhint: see sansftp --help"
                 ));
                 return Code::Usage;
             }
-        },
-    };
-    print(|text| clap_mangen::Man::new(command).render(text))
+        };
+    }
+    print(|text| clap_mangen::Man::new(command.clone()).render(text))
 }
 
 /// Prints a whole text; whoever stops reading it has had enough.

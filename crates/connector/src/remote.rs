@@ -367,6 +367,10 @@ impl fmt::Display for RemoteError {
             RemoteErrorKind::Unsupported => "unsupported",
             RemoteErrorKind::BadMessage => "bad message",
             RemoteErrorKind::Misbehaved => "the server contradicts itself",
+            // What the driver says of it says that it was lost, and how.
+            RemoteErrorKind::Disconnected if !self.message.is_empty() => {
+                return f.write_str(&self.message);
+            }
             RemoteErrorKind::Disconnected => "connection lost",
             RemoteErrorKind::Timeout => "no answer in time",
         };

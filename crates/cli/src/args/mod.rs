@@ -96,8 +96,8 @@ pub(crate) enum Command {
     },
     /// Print a manual page, to be read with `man -l -`.
     Man {
-        /// Of which command; of sansftp itself when left out.
-        command: Option<String>,
+        /// Of which command, such as get or journal list; of sansftp itself when left out.
+        command: Vec<String>,
     },
 }
 

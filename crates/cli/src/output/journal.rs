@@ -116,7 +116,10 @@ fn whole(record: &Record) -> String {
     };
     lines.push((
         "in hand",
-        format!("{holder}; taken {} times", record.claims),
+        match record.claims {
+            1 => format!("{holder}; taken once"),
+            claims => format!("{holder}; taken {claims} times"),
+        },
     ));
     if let Some((class, words)) = &record.failed {
         lines.push(("failure", format!("{class}: {}", text(words.as_bytes()))));

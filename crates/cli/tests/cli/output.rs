@@ -212,5 +212,8 @@ fn help_completions_and_manual_are_there() {
         ran.stdout.contains(".TH") && ran.stdout.contains("if\\-exists"),
         "{ran:?}"
     );
+    let ran = scene.run_bare(&["man", "journal", "list"]).done();
+    assert!(ran.stdout.contains("sansftp\\-journal\\-list"), "{ran:?}");
     assert_eq!(scene.run_bare(&["man", "steal"]).code, Some(2));
+    assert_eq!(scene.run_bare(&["man", "journal", "steal"]).code, Some(2));
 }

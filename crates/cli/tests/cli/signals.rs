@@ -1,6 +1,7 @@
 //! SIGINT and SIGTERM: the file in hand is given back, and nothing is left behind.
 
-use std::process::{Child, Stdio};
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -106,4 +107,45 @@ fn waiting_for_a_server_is_interrupted_at_once() {
     let begun = Instant::now();
     signalled(&scene, child, Signal::TERM, 143);
     assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn ctrl_c_at_a_password_is_an_interruption_and_the_question_names_the_server() {
+    let scene = Scene::start();
+    let target = scene.target("");
+    let known = scene.sshd.known_hosts_file();
+    let line = format!(
+        "exec '{}' list '{target}' --known-hosts-file '{}'",
+        env!("CARGO_BIN_EXE_sansftp"),
+        known.display()
+    );
+    // It is a terminal around the program, and ends with its code.
+    let mut terminal = Command::new("script")
+        .args(["-qefc", &line, "/dev/null"])
+        .env("HOME", scene.path("inbox"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keys, mut screen) = (
+        terminal.stdin.take().unwrap(),
+        terminal.stdout.take().unwrap(),
+    );
+    let mut shown = Vec::new();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&shown).contains("Password of") {
+        assert_eq!(
+            screen.read(&mut byte).unwrap(),
+            1,
+            "it ended without asking"
+        );
+        shown.push(byte[0]);
+    }
+    let server = format!("127.0.0.1:{}:", scene.sshd.port());
+    assert!(String::from_utf8_lossy(&shown).contains(&server));
+    keys.write_all(b"\x03").unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    assert_eq!(terminal.wait().unwrap().code(), Some(130));
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(!shown.contains("(authentication)"), "{shown}");
 }

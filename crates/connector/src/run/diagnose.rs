@@ -108,7 +108,7 @@ fn hint(doing: Doing<'_>, class: Class) -> Option<&'static str> {
              administrator"
         }
         Class::Permission => {
-            "the account may not look there: ask the server's administrator for the right to"
+            "the account may not read there: ask the server's administrator for the right to"
         }
         Class::NotFound => "check the name and its case; another may have taken the file away",
         Class::NoSpace => "make room at the server, or ask whoever runs it",
