@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::{Ipv6Addr, TcpListener};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -181,6 +183,41 @@ async fn private_key() {
     assert_eq!(world.logged("Failed publickey", 1).await, 1, "offered once");
 }
 
+/// A key that the server takes, under the passphrase, as other programs than ssh-keygen write it.
+fn converted(world: &World) -> [PathBuf; 4] {
+    let key = world.sshd.key(ClientKey::RsaPem);
+    let phrase = world.write("phrase", PASSPHRASE);
+    let out = |name: &str| phrase.with_file_name(name);
+    let putty = |name: &str, version: &str| {
+        let mut puttygen = Command::new("puttygen");
+        puttygen
+            .arg(&key)
+            .args(["-O", "private", "-o"])
+            .arg(out(name));
+        puttygen.arg("--new-passphrase").arg(&phrase);
+        puttygen.args(["--ppk-param", version]);
+        puttygen
+    };
+    let openssl = |words: &str, name: &str| {
+        let mut openssl = Command::new("openssl");
+        openssl.args(words.split_whitespace()).arg("-in").arg(&key);
+        openssl.arg("-passout").arg(format!("pass:{PASSPHRASE}"));
+        openssl.arg("-out").arg(out(name));
+        openssl
+    };
+    [
+        ("two.ppk", putty("two.ppk", "version=2")),
+        ("three.ppk", putty("three.ppk", "version=3")),
+        ("pbes2", openssl("pkcs8 -topk8", "pbes2")),
+        ("dek", openssl("rsa -traditional -aes256", "dek")),
+    ]
+    .map(|(name, mut command)| {
+        let ran = command.output().unwrap();
+        assert!(ran.status.success(), "{command:?}: {ran:?}");
+        out(name)
+    })
+}
+
 #[tokio::test]
 async fn passphrase() {
     let world = World::start();
@@ -199,6 +236,12 @@ async fn passphrase() {
             assert_eq!(class, Class::Configuration, "{words}");
             assert!(words.contains("passphrase"), "{words}");
         }
+    }
+    for key in converted(&world) {
+        let path = key.display();
+        let key = format!("private-key = '{path}'\npassphrase = '{PASSPHRASE}'");
+        let entered = world.login(world.connection(&key)).await;
+        entered.unwrap_or_else(|(_, words)| panic!("{path}: {words}"));
     }
     let mut alone = world.connection("passphrase = 'x'");
     alone.private_key = None;
