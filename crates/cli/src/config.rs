@@ -565,6 +565,17 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_of_the_readme_can_be_used_as_it_stands() {
+        let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+        let readme = std::fs::read_to_string(readme).unwrap();
+        let (_, shown) = readme.split_once("```toml\n").unwrap();
+        let (shown, _) = shown.split_once("```").unwrap();
+        let config = parse(shown).unwrap();
+        assert_eq!(config.process("daily").unwrap().value.steps.len(), 2);
+        config.operation("fetch").unwrap();
+    }
+
+    #[test]
     fn a_wrong_value_is_told_with_its_line_and_key() {
         let (message, _) = refusal("[connections.a]\nhost = 'h'\nport = 'x'\n");
         assert!(

@@ -462,12 +462,16 @@ impl Properties {
                 Ok(number) if NUMBERS.contains(&name.as_str()) => {
                     map.serialize_entry(name, &number)?;
                 }
+                _ if name == YES_OR_NO && text == "true" => map.serialize_entry(name, &true)?,
                 _ => map.serialize_entry(name, text)?,
             }
         }
         Ok(())
     }
 }
+
+/// The property that says yes or nothing.
+const YES_OR_NO: &str = "already-present";
 
 /// Properties whose values are numbers.
 const NUMBERS: &[&str] = &["size", "previous-size", "port", "bytes-per-second"];
@@ -484,6 +488,18 @@ mod tests {
         assert_eq!(
             properties.text("connector.track.sftp.filename"),
             Some("a.txt")
+        );
+    }
+
+    #[test]
+    fn numbers_and_yes_are_no_text_in_json() {
+        let mut properties = Properties::default();
+        properties.set("already-present", "true");
+        properties.set("filename", "true");
+        properties.set("size", "7");
+        assert_eq!(
+            serde_json::to_string(&properties).unwrap(),
+            r#"{"already-present":true,"filename":"true","size":7}"#
         );
     }
 

@@ -168,7 +168,15 @@ impl Part {
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        Error::local_io(format_args!("writing {}", self.name), error)
+        let is_full = matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        );
+        let failed = Error::local_io(format_args!("writing {}", self.name), error);
+        if is_full {
+            return failed.with_hint("make room where files are delivered on this machine");
+        }
+        failed
     }
 }
 
