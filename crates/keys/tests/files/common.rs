@@ -83,3 +83,28 @@ pub(crate) fn armour(label: &str, content: &[u8]) -> Vec<u8> {
     let base64 = Base64::encode_string(content);
     format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n").into_bytes()
 }
+
+/// A name for each type of key, and what tells ssh-keygen to make one.
+pub(crate) const TYPES: [(&str, &str); 5] = [
+    ("ed25519", "-t ed25519"),
+    ("p256", "-t ecdsa -b 256"),
+    ("p384", "-t ecdsa -b 384"),
+    ("p521", "-t ecdsa -b 521"),
+    ("rsa", "-t rsa -b 2048"),
+];
+
+/// A text file as people paste it: how, and what becomes of it.
+pub(crate) fn pasted(file: &[u8]) -> Vec<(&'static str, String)> {
+    let good = std::str::from_utf8(file).unwrap().replace("\r\n", "\n");
+    vec![
+        ("spaces", good.replace('\n', " ")),
+        ("backslash n", good.replace('\n', "\\n")),
+        ("backslash r n", good.replace('\n', "\\r\\n")),
+        ("CR LF", good.replace('\n', "\r\n")),
+        ("CR", good.replace('\n', "\r")),
+        ("blanks around", format!("\u{feff} \n\t{good} \n\n ")),
+        ("quoted", format!("\"{}\"", good.replace('\n', "\\n"))),
+        ("explained", format!("the key:\n{good}")),
+        ("no last line end", good.trim_end().to_owned()),
+    ]
+}

@@ -1,17 +1,9 @@
 //! Private keys in PuTTY's format, and in PEM under a passphrase, as puttygen, openssl and ssh-keygen
 //! make them: whole, pasted, damaged, and asking for too much.
 
-use super::common::{Keys, armour, content};
+use super::common::{Keys, TYPES, armour, content, pasted};
 use sansftp_keys::{KeyError, KeyFormat, read_private_key};
 use sansftp_proto::crypto::Secret;
-
-const TYPES: [(&str, &str); 5] = [
-    ("ed25519", "-t ed25519"),
-    ("p256", "-t ecdsa -b 256"),
-    ("p384", "-t ecdsa -b 384"),
-    ("p521", "-t ecdsa -b 521"),
-    ("rsa", "-t rsa -b 2048"),
-];
 
 /// Puts the key into PuTTY's format, under this passphrase or none.
 fn puttygen(keys: &Keys, name: &str, passphrase: &str, parameters: &str) -> Vec<u8> {
@@ -44,21 +36,6 @@ fn opens(keys: &Keys, name: &str, file: &[u8], format: KeyFormat, what: &str) {
         let error = with(wrong).unwrap_err();
         assert_eq!(error, KeyError::PassphraseWrong(format), "{what}");
     }
-}
-
-/// As people paste it.
-fn pasted(file: &[u8]) -> Vec<(&'static str, String)> {
-    let good = std::str::from_utf8(file).unwrap().replace("\r\n", "\n");
-    vec![
-        ("spaces", good.replace('\n', " ")),
-        ("backslash n", good.replace('\n', "\\n")),
-        ("CR LF", good.replace('\n', "\r\n")),
-        ("CR", good.replace('\n', "\r")),
-        ("blanks around", format!("\u{feff} \n\t{good} \n\n ")),
-        ("quoted", format!("\"{}\"", good.replace('\n', "\\n"))),
-        ("explained", format!("the key:\n{good}")),
-        ("no last line end", good.trim_end().to_owned()),
-    ]
 }
 
 #[test]
