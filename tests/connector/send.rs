@@ -11,6 +11,7 @@ use sansftp_testkit::faultproxy::{Direction, Fault, Plan};
 use sansftp_testkit::sshd::{Sftp, Sshd};
 
 use super::fixture::{World, bad, document, files, good, noise, said, text};
+use super::servers::{Hashes, Renames, Server};
 
 fn one(content: &str) -> Vec<Document> {
     vec![document("a.txt", content)]
@@ -326,6 +327,25 @@ async fn create_directories() {
 }
 
 #[tokio::test]
+async fn filename_too_long() {
+    for keys in ["", "if-exists = 'error'", "if-exists = 'overwrite'"] {
+        let world = World::with(Sshd::builder().sftp(Sftp::Logged).start());
+        let name = "n".repeat(256);
+        let error = bad(
+            world.send(keys, vec![document(&name, "x")]).await,
+            Class::Failure,
+        );
+        assert!(error.to_string().contains("too long"), "{error}");
+        let log = world.sshd.sftp_log();
+        assert!(log.contains("lstat"), "{log}");
+        assert!(!log.contains("CREATE"), "said before anything is sent: {log}");
+        let fits = "m".repeat(255);
+        good(world.send(keys, vec![document(&fits, "x")]).await);
+    }
+    }
+}
+
+#[tokio::test]
 async fn name_template() {
     let world = World::start();
     let names = async |template: &str, zone: &str| {
@@ -429,6 +449,44 @@ async fn verify() {
     ] {
         let sent = good(world.send(keys, one("abc")).await);
         assert_eq!(sent.properties.text("verified").unwrap_or("none"), expected);
+    }
+}
+
+#[tokio::test]
+async fn verify_by_the_hash_of_the_server() {
+    let sending = |if_exists| Send {
+        if_exists,
+        remote_directory: Some("in".to_owned()),
+        verify: Verify::Hash,
+        ..Send::default()
+    };
+    for if_exists in [IfExists::Rename, IfExists::Overwrite, IfExists::Append] {
+        for (hashes, verified) in [
+            (Hashes::Right, Some("check-file")),
+            (Hashes::Other, Some("hash")),
+            (Hashes::Wrong, None),
+        ] {
+            let server = Server::hashing(Renames::Stock, hashes).await;
+            server.put("in/a.txt", "one ");
+            let outcomes = server.run(sending(if_exists).into(), one("two")).await;
+            match verified {
+                Some(verified) => {
+                    let sent = super::servers::good(outcomes);
+                    assert_eq!(sent.properties.text("verified"), Some(verified));
+                    assert_eq!(
+                        server.all().len(),
+                        if if_exists == IfExists::Rename { 2 } else { 1 }
+                    );
+                }
+                None => {
+                    let error = super::servers::bad(outcomes);
+                    assert_eq!(error.class(), Class::Integrity, "{error}");
+                    if if_exists != IfExists::Append {
+                        server.expect(&[("in/a.txt", "one ")]);
+                    }
+                }
+            }
+        }
     }
 }
 

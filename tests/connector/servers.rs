@@ -21,8 +21,11 @@ use sansftp_server::algorithms::Selection;
 use sansftp_server::default_provider;
 use sansftp_server::host_keys::HostKeys;
 use sansftp_server::service::{Limits, Service, What};
-use sansftp_server::sftp::{Directory, File, FileSystem, MemFs, OpenFlags, Outcome as Answer};
+use sansftp_server::sftp::{
+    Directory, File, FileSystem, Hasher, MemFs, OpenFlags, Outcome as Answer,
+};
 use sansftp_server::users::{Sources, User, Users, hash_password};
+use sha2::{Digest, Sha256, Sha512};
 
 /// What a server's renames do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,19 @@ pub(crate) enum Renames {
     Replace,
     /// None of them goes from one directory to another.
     RefuseAcross,
+}
+
+/// What a server answers that is asked to hash a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hashes {
+    /// It was not announced.
+    Unknown,
+    /// SHA-256 and SHA-512, right.
+    Right,
+    /// The same of a file that is a byte longer.
+    Wrong,
+    /// It was announced, and nothing is known that is asked for.
+    Other,
 }
 
 pub(crate) const ALL: [Renames; 4] = [
@@ -119,6 +135,10 @@ pub(crate) fn connector(port: u16) -> Connector<SftpConnect> {
 
 impl Server {
     pub(crate) async fn start(renames: Renames) -> Self {
+        Self::hashing(renames, Hashes::Unknown).await
+    }
+
+    pub(crate) async fn hashing(renames: Renames, hashes: Hashes) -> Self {
         let files = MemFs::default();
         for directory in ["in", "pub", "tmp"] {
             let made = files.make_dir(directory.as_bytes(), &Attrs::default());
@@ -127,6 +147,7 @@ impl Server {
         let served = Served::start(Arc::new(Peculiar {
             files: files.clone(),
             renames,
+            hashes,
         }));
         Self {
             files,
@@ -215,6 +236,26 @@ pub(crate) fn bad(mut outcomes: Vec<Outcome>) -> sansftp_connector::Error {
 struct Peculiar {
     files: MemFs,
     renames: Renames,
+    hashes: Hashes,
+}
+
+struct Sha<D> {
+    digest: D,
+    hashes: Hashes,
+}
+
+impl<D: Digest> Hasher for Sha<D> {
+    fn update(&mut self, data: &[u8]) {
+        self.digest.update(data);
+    }
+
+    fn finish(&mut self) -> Bytes {
+        if self.hashes == Hashes::Wrong {
+            self.digest.update(b"x");
+        }
+        let digest = std::mem::replace(&mut self.digest, D::new());
+        Bytes::copy_from_slice(&digest.finalize())
+    }
 }
 
 impl Peculiar {
@@ -236,7 +277,12 @@ impl Peculiar {
 
 impl FileSystem for Peculiar {
     fn extensions(&self) -> Extensions {
-        let all = self.files.extensions();
+        let mut all = self.files.extensions();
+        if self.hashes != Hashes::Unknown {
+            all = all
+                .with(Extension::CheckFileHandle)
+                .with(Extension::CheckFileName);
+        }
         match self.renames {
             Renames::Stock | Renames::RefuseAcross => all,
             Renames::NoPosixRename => all.without(Extension::PosixRename),
@@ -298,5 +344,21 @@ impl FileSystem for Peculiar {
 
     fn stat_vfs(&self, path: &[u8]) -> Answer<StatVfs> {
         self.files.stat_vfs(path)
+    }
+
+    fn hasher(&self, algorithm: &[u8]) -> Option<Box<dyn Hasher>> {
+        let hashes = self.hashes;
+        match algorithm {
+            _ if hashes == Hashes::Other => None,
+            b"sha256" => {
+                let digest = Sha256::new();
+                Some(Box::new(Sha { digest, hashes }))
+            }
+            b"sha512" => {
+                let digest = Sha512::new();
+                Some(Box::new(Sha { digest, hashes }))
+            }
+            _ => None,
+        }
     }
 }

@@ -138,6 +138,14 @@ pub trait Remote: Send + Sync + Sized + 'static {
         to: &RemotePath,
     ) -> impl Future<Output = Result<(), RemoteError>> + Send;
 
+    /// The SHA-256 of a file from `offset` to its end as the server computes it; `None` where its
+    /// answer is something else. Asked only with [`Capabilities::check_file`].
+    fn check_file(
+        &self,
+        path: &RemotePath,
+        offset: u64,
+    ) -> impl Future<Output = Result<Option<[u8; 32]>, RemoteError>> + Send;
+
     /// Ends the session in good order. Bounded in time by the implementation.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
@@ -294,6 +302,8 @@ pub struct Capabilities {
     pub statvfs: bool,
     /// Copying on the server.
     pub copy_data: bool,
+    /// Hashing a file on the server.
+    pub check_file: bool,
     /// Whether the plain rename replaces an existing target; `None` when nobody knows yet.
     pub plain_rename_replaces: Option<bool>,
     /// What the server calls itself, such as `OpenSSH_9.2p1`. Untrusted text, already printable.

@@ -16,7 +16,7 @@ pub use sansftp_crypto::default_provider;
 pub mod sftp {
     pub use sansftp_proto::sftp::{OpenFlags, Status};
     pub use sansftp_tokio::sftp::server::{
-        ClosedBy, Directory, End, Event, File, FileId, FileSystem, MemFs, Observe, Options,
+        ClosedBy, Directory, End, Event, File, FileId, FileSystem, Hasher, MemFs, Observe, Options,
         Outcome, Requests, UnknownRequest,
     };
 }

@@ -4,24 +4,25 @@
 //! a connector must live with: how their renames behave, what they refuse, and when they go away.
 
 mod files;
+mod open;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
+use ring::digest::{Context, SHA256};
 
 pub use self::files::Files;
 use self::files::refused;
+pub use self::open::{OpenDirectory, OpenFile};
 use tokio::sync::Notify;
 
 use crate::error::{Class, Error};
-use crate::path::{RemotePath, printable};
+use crate::path::RemotePath;
 use crate::remote::{
-    Attrs, Capabilities, Connect, Entry, Listing, Reader, Remote, RemoteError, RemoteErrorKind,
-    Room, SetAttrs, WriteMode, Writer,
+    Attrs, Capabilities, Connect, Remote, RemoteError, RemoteErrorKind, Room, SetAttrs, WriteMode,
 };
+use crate::run::compare::sha256;
 
 /// The account's home.
 pub const HOME: &str = "/home/user";
@@ -43,12 +44,25 @@ pub struct Behaviour {
     pub room: Option<u64>,
     /// It announces copying.
     pub copy_data: bool,
+    /// It announces the hashing of files; what it answers.
+    pub check_file: Option<CheckFile>,
     /// Where renames and hard links between directories fail, as they do across devices.
     pub directories_are_devices: bool,
     /// How many bytes a read gives at most.
     pub chunk: usize,
     /// How many entries a batch of a listing has at most.
     pub batch: usize,
+}
+
+/// What a server answers that is asked to hash a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckFile {
+    /// The SHA-256 of the file.
+    Right,
+    /// That of another file.
+    Wrong,
+    /// Something that is no SHA-256.
+    Other,
 }
 
 /// What a plain rename does with an existing target.
@@ -73,6 +87,7 @@ impl Behaviour {
             fsync: true,
             room: Some(1 << 40),
             copy_data: false,
+            check_file: None,
             directories_are_devices: false,
             chunk: 32 << 10,
             batch: 100,
@@ -284,6 +299,7 @@ impl Connect for Server {
             fsync: behaviour.fsync,
             statvfs: behaviour.room.is_some(),
             copy_data: behaviour.copy_data,
+            check_file: behaviour.check_file.is_some(),
             plain_rename_replaces: behaviour
                 .plain_rename_known
                 .then_some(behaviour.plain_rename == PlainRename::Replaces),
@@ -498,14 +514,7 @@ impl Remote for Session {
                 files.children(directory.as_bytes())
             })
             .await?;
-        Ok(OpenDirectory {
-            link: self.link.clone(),
-            path: directory.clone(),
-            rest: children
-                .into_iter()
-                .map(|(name, attrs)| Entry { name, attrs })
-                .collect(),
-        })
+        Ok(OpenDirectory::new(&self.link, directory, children))
     }
 
     async fn lstat(&self, path: &RemotePath) -> Result<Attrs, RemoteError> {
@@ -647,136 +656,29 @@ impl Remote for Session {
             .await
     }
 
+    async fn check_file(
+        &self,
+        path: &RemotePath,
+        offset: u64,
+    ) -> Result<Option<[u8; 32]>, RemoteError> {
+        let answer = self.link.behaviour().check_file;
+        self.link
+            .call(line("check-file", path), |files| {
+                let answer = answer.ok_or_else(|| refused(RemoteErrorKind::Unsupported))?;
+                let content =
+                    files.read(files.open_existing(path.as_bytes())?, offset, usize::MAX)?;
+                let mut digest = Context::new(&SHA256);
+                digest.update(&content);
+                Ok(match answer {
+                    CheckFile::Right => Some(sha256(digest)),
+                    CheckFile::Wrong => Some([0; 32]),
+                    CheckFile::Other => None,
+                })
+            })
+            .await
+    }
+
     async fn close(self) {
         tokio::task::yield_now().await;
-    }
-}
-
-/// A file open at a server in memory.
-pub struct OpenFile {
-    link: Link,
-    name: String,
-    inode: u64,
-    offset: u64,
-    written: u64,
-}
-
-impl OpenFile {
-    fn new(link: &Link, path: &RemotePath, inode: u64) -> Self {
-        Self {
-            link: link.clone(),
-            name: printable(path.as_bytes()).into_owned(),
-            inode,
-            offset: 0,
-            written: 0,
-        }
-    }
-
-    async fn fstat(&self) -> Result<Attrs, RemoteError> {
-        self.link
-            .call(format!("fstat {}", self.name), |files| {
-                Ok(files.attrs(self.inode))
-            })
-            .await
-    }
-
-    async fn end(&self) -> Result<(), RemoteError> {
-        self.link
-            .call(format!("close {}", self.name), |_| Ok(()))
-            .await
-    }
-}
-
-impl fmt::Debug for OpenFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OpenFile({})", self.name)
-    }
-}
-
-impl Reader for OpenFile {
-    async fn stat(&mut self) -> Result<Attrs, RemoteError> {
-        self.fstat().await
-    }
-
-    fn start(&mut self, offset: u64, _expected: Option<u64>) {
-        self.offset = offset;
-    }
-
-    async fn chunk(&mut self) -> Result<Option<Bytes>, RemoteError> {
-        let len = self.link.behaviour().chunk;
-        let data = self
-            .link
-            .call(format!("read {}", self.name), |files| {
-                files.read(self.inode, self.offset, len)
-            })
-            .await?;
-        self.offset += data.len() as u64;
-        Ok((!data.is_empty()).then_some(data))
-    }
-
-    async fn close(self) -> Result<(), RemoteError> {
-        self.end().await
-    }
-}
-
-impl Writer for OpenFile {
-    async fn stat(&mut self) -> Result<Attrs, RemoteError> {
-        self.fstat().await
-    }
-
-    async fn write(&mut self, offset: u64, data: Bytes) -> Result<(), RemoteError> {
-        let room = self.link.behaviour().room;
-        self.link
-            .call(format!("write {}", self.name), |files| {
-                if room == Some(0) {
-                    return Err(refused(RemoteErrorKind::Failure));
-                }
-                files.write(self.inode, offset, &data)
-            })
-            .await?;
-        self.written = offset + data.len() as u64;
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), RemoteError> {
-        Ok(())
-    }
-
-    fn acknowledged(&self) -> u64 {
-        self.written
-    }
-
-    async fn fsync(&mut self) -> Result<(), RemoteError> {
-        self.link
-            .call(format!("fsync {}", self.name), |_| Ok(()))
-            .await
-    }
-
-    async fn close(self) -> Result<(), RemoteError> {
-        self.end().await
-    }
-}
-
-/// A directory being listed at a server in memory.
-pub struct OpenDirectory {
-    link: Link,
-    path: RemotePath,
-    rest: VecDeque<Entry>,
-}
-
-impl fmt::Debug for OpenDirectory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OpenDirectory({})", self.path)
-    }
-}
-
-impl Listing for OpenDirectory {
-    async fn batch(&mut self) -> Result<Option<Vec<Entry>>, RemoteError> {
-        let size = self.link.behaviour().batch.min(self.rest.len());
-        self.link
-            .call(line("readdir", &self.path), |_| Ok(()))
-            .await?;
-        let batch: Vec<Entry> = self.rest.drain(..size).collect();
-        Ok((!batch.is_empty()).then_some(batch))
     }
 }

@@ -37,7 +37,7 @@ words! {
         /// Its size.
         #[default]
         Size = "size",
-        /// Its SHA-256, by reading it back.
+        /// Its SHA-256: as the server computes it where it can, else by reading it back.
         Hash = "hash",
     }
 }

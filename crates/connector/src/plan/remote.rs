@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use ring::digest::{Context, SHA256};
 
 use super::overlay::{Known, Overlay};
 use crate::path::RemotePath;
@@ -15,6 +16,7 @@ use crate::remote::{
     Attrs, Capabilities, Entry, FileKind, Listing, Reader, Remote, RemoteError, RemoteErrorKind,
     Room, SetAttrs, WriteMode, Writer,
 };
+use crate::run::compare::sha256;
 
 /// A session that changes nothing.
 #[derive(Debug)]
@@ -232,6 +234,21 @@ impl<R: Remote> Remote for PlannedRemote<R> {
         self.overlay
             .put(to, Known::new(FileKind::File, size, now()));
         Ok(())
+    }
+
+    async fn check_file(
+        &self,
+        path: &RemotePath,
+        offset: u64,
+    ) -> Result<Option<[u8; 32]>, RemoteError> {
+        // As the file is not there, its zeros are what is compared.
+        let mut reader = self.open_read(path).await?;
+        reader.start(offset, None);
+        let mut digest = Context::new(&SHA256);
+        while let Some(chunk) = reader.chunk().await? {
+            digest.update(&chunk);
+        }
+        Ok(Some(sha256(digest)))
     }
 
     async fn close(self) {

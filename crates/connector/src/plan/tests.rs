@@ -6,7 +6,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::Plan;
 use crate::connection::Connection;
 use crate::document::Document;
-use crate::mem::{Behaviour, HOME, PlainRename, Server};
+use crate::mem::{Behaviour, CheckFile, HOME, PlainRename, Server};
 use crate::operation::{Get, GetAction, IfExists, Operation, Send, Verify};
 use crate::outcome::Status;
 use crate::process::{Pipeline, Stage};
@@ -129,9 +129,16 @@ fn same(name: &str, planned: &[String], run: &[String]) {
     assert_eq!(planned.len(), run.len(), "{name}");
 }
 
-fn servers() -> [(&'static str, Behaviour); 3] {
+fn servers() -> [(&'static str, Behaviour); 4] {
     [
         ("openssh", Behaviour::openssh()),
+        (
+            "hashes",
+            Behaviour {
+                check_file: Some(CheckFile::Right),
+                ..Behaviour::openssh()
+            },
+        ),
         (
             "refuses",
             Behaviour {

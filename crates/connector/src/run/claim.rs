@@ -8,10 +8,11 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use super::compare::same_content;
+use super::compare;
 use super::diagnose::{Doing, exists, explain, look, plain, remove_if_there};
 use super::send::record::Record;
 use super::session::{Facts, PlainRename, is_loss};
+use super::stop::Stop;
 use crate::error::{Class, Error, Result};
 use crate::names;
 use crate::path::RemotePath;
@@ -174,6 +175,8 @@ pub(super) struct Claim {
     /// Hard links were refused here.
     no_hardlinks: bool,
     warning: Option<Error>,
+    /// Comparing takes as long as the file is large.
+    stop: Stop,
 }
 
 /// A published file.
@@ -192,7 +195,12 @@ enum Tried {
 }
 
 impl Claim {
-    pub(super) fn new(temporary: RemotePath, size: u64, candidates: Candidates) -> Self {
+    pub(super) fn new(
+        temporary: RemotePath,
+        size: u64,
+        candidates: Candidates,
+        stop: Stop,
+    ) -> Self {
         Self {
             temporary,
             size,
@@ -201,6 +209,7 @@ impl Claim {
             placeholder: None,
             no_hardlinks: false,
             warning: None,
+            stop,
         }
     }
 
@@ -340,8 +349,8 @@ impl Claim {
         let mine = look(remote, &self.temporary).await?;
         let there = look(remote, path).await?;
         let same = match (mine, there) {
-            (Some(mine), Some(there)) => {
-                mine.same_version(&there) && same_content(remote, &self.temporary, path).await?
+            (Some(mine), Some(there)) if mine.same_version(&there) => {
+                compare::is_second_name(remote, &self.temporary, path, &mine, &self.stop).await?
             }
             _ => false,
         };
@@ -358,7 +367,7 @@ impl Claim {
                 return Err(plain(doing, error));
             }
             return match look(remote, path).await? {
-                // It was free a moment ago and is our file: linked, whatever the answer said.
+                // Linked, whatever the answer said; or taken since we looked, by an equal file perhaps.
                 Some(_) if self.is_second_name(remote, path).await? => Ok(Tried::Done("hardlink")),
                 Some(_) => Ok(Tried::Taken),
                 None => Ok(Tried::Unusable(error)),

@@ -1,38 +1,90 @@
 //! Comparing and copying whole files at the server, through us.
 //!
-//! Not the way that documents go: these are for files that stay at the server.
+//! Not the way that documents go: these are for files that stay at the server. All of it takes as
+//! long as the files are large, and so looks at the [`Stop`] of its step.
 
 use bytes::{Buf, Bytes};
+use futures_util::future::try_join;
 use ring::digest::{Context, SHA256};
 
-use super::diagnose::{Doing, explain, plain};
+use super::diagnose::{Doing, explain, look, plain};
+use super::stop::Stop;
 use crate::error::Result;
 use crate::path::RemotePath;
-use crate::remote::{Reader, Remote, RemoteErrorKind, WriteMode, Writer};
+use crate::remote::{Attrs, Reader, Remote, RemoteErrorKind, SetAttrs, WriteMode, Writer};
 
 /// Whether two files hold the same bytes.
 pub(super) async fn same_content<R: Remote>(
     remote: &R,
     left: &RemotePath,
     right: &RemotePath,
+    stop: &Stop,
 ) -> Result<bool> {
-    let mut left = Pieces::open(remote, left).await?;
-    let mut right = Pieces::open(remote, right).await?;
-    if left.size != right.size {
-        return Ok(false);
-    }
-    loop {
-        let (one, other) = (left.peek().await?, right.peek().await?);
-        let both = one.len().min(other.len());
-        if both == 0 {
-            return Ok(one.len() == other.len());
-        }
-        if one[..both] != other[..both] {
+    let compared = async {
+        let mut left = Pieces::open(remote, left).await?;
+        let mut right = Pieces::open(remote, right).await?;
+        if left.size != right.size {
             return Ok(false);
         }
-        left.rest.advance(both);
-        right.rest.advance(both);
+        loop {
+            let (one, other) = (left.peek().await?, right.peek().await?);
+            let both = one.len().min(other.len());
+            if both == 0 {
+                return Ok(one.len() == other.len());
+            }
+            if one[..both] != other[..both] {
+                return Ok(false);
+            }
+            left.rest.advance(both);
+            right.rest.advance(both);
+        }
+    };
+    stop.unless(compared).await
+}
+
+/// Whether two names are of one file: a time that is set through the one shows through the other.
+/// `None` where the server does not let us find out. `seen` is what both are; its time is set again.
+///
+/// Equal content is no proof: two senders may have sent the same. Where the connection is lost
+/// meanwhile, the file keeps the time that was set, an hour or so from its own.
+pub(super) async fn same_file<R: Remote>(
+    remote: &R,
+    one: &RemotePath,
+    other: &RemotePath,
+    seen: &Attrs,
+) -> Result<Option<bool>> {
+    let Some(modified) = seen.modified else {
+        return Ok(None);
+    };
+    // Another for each name, as another sender may be finding out the same.
+    let bytes = one.as_bytes().iter();
+    let mixed = bytes.fold(0_i64, |mixed, &byte| (mixed * 31 + i64::from(byte)) % 4_093);
+    let marked = match modified > mixed + 1 {
+        true => modified - mixed - 1,
+        false => modified + mixed + 1,
+    };
+    let times = |modified| SetAttrs {
+        modified: Some(modified),
+        ..SetAttrs::default()
+    };
+    let lost = |error| plain(Doing::SettingAttributes(one), error);
+    match remote.set_attrs(one, times(marked)).await {
+        Ok(()) => {}
+        Err(error) if error.is_lost() => return Err(lost(error)),
+        Err(_) => return Ok(None),
     }
+    let now = try_join(look(remote, one), look(remote, other)).await?;
+    if let Err(error) = remote.set_attrs(one, times(modified)).await
+        && error.is_lost()
+    {
+        return Err(lost(error));
+    }
+    let has_it = |there: Option<Attrs>| there.is_some_and(|it| it.modified == Some(marked));
+    Ok(match has_it(now.0) {
+        true => Some(has_it(now.1)),
+        // It was accepted and not done.
+        false => None,
+    })
 }
 
 /// The SHA-256 of a file from `offset` on.
@@ -40,15 +92,19 @@ pub(super) async fn hash_of<R: Remote>(
     remote: &R,
     path: &RemotePath,
     offset: u64,
+    stop: &Stop,
 ) -> Result<[u8; 32]> {
-    let mut pieces = Pieces::open(remote, path).await?;
-    let expected = pieces.size.map(|size| size.saturating_sub(offset));
-    pieces.reader.start(offset, expected);
-    let mut digest = Context::new(&SHA256);
-    while !pieces.peek().await?.is_empty() {
-        digest.update(&std::mem::take(&mut pieces.rest));
-    }
-    Ok(sha256(digest))
+    let hashed = async {
+        let mut pieces = Pieces::open(remote, path).await?;
+        let expected = pieces.size.map(|size| size.saturating_sub(offset));
+        pieces.reader.start(offset, expected);
+        let mut digest = Context::new(&SHA256);
+        while !pieces.peek().await?.is_empty() {
+            digest.update(&std::mem::take(&mut pieces.rest));
+        }
+        Ok(sha256(digest))
+    };
+    stop.unless(hashed).await
 }
 
 /// What a finished digest came to.
@@ -61,12 +117,17 @@ pub(crate) fn sha256(digest: Context) -> [u8; 32] {
 }
 
 /// Copies a file to a new one: by the server where it can, else through us. Forced to the server's
-/// disk where it can.
+/// disk where it can. Where this is stopped, a part of the new file may be there.
 pub(super) async fn copy_through<R: Remote>(
     remote: &R,
     from: &RemotePath,
     to: &RemotePath,
+    stop: &Stop,
 ) -> Result<()> {
+    stop.unless(copied(remote, from, to)).await
+}
+
+async fn copied<R: Remote>(remote: &R, from: &RemotePath, to: &RemotePath) -> Result<()> {
     if remote.capabilities().copy_data {
         let doing = Doing::Copying(from, to);
         match remote.copy_data(from, to).await {
@@ -148,5 +209,20 @@ impl<'a, R: Remote> Pieces<'a, R> {
             self.rest = chunk.unwrap_or_default();
         }
         Ok(&self.rest)
+    }
+}
+
+/// Whether two names that look the same are of one file, or at least, where that cannot be found out,
+/// hold the same bytes.
+pub(super) async fn is_second_name<R: Remote>(
+    remote: &R,
+    one: &RemotePath,
+    other: &RemotePath,
+    seen: &Attrs,
+    stop: &Stop,
+) -> Result<bool> {
+    match same_file(remote, one, other, seen).await? {
+        Some(same) => Ok(same),
+        None => same_content(remote, one, other, stop).await,
     }
 }

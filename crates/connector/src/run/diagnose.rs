@@ -17,6 +17,7 @@ pub(super) enum Doing<'a> {
     Listing(&'a RemotePath),
     Opening(&'a RemotePath),
     Reading(&'a RemotePath),
+    Hashing(&'a RemotePath),
     Creating(&'a RemotePath),
     Writing(&'a RemotePath),
     Closing(&'a RemotePath),
@@ -35,6 +36,7 @@ impl fmt::Display for Doing<'_> {
             Self::Listing(path) => write!(f, "listing {path}"),
             Self::Opening(path) => write!(f, "opening {path}"),
             Self::Reading(path) => write!(f, "reading {path}"),
+            Self::Hashing(path) => write!(f, "hashing {path}"),
             Self::Creating(path) => write!(f, "creating {path}"),
             Self::Writing(path) => write!(f, "writing {path}"),
             Self::Closing(path) => write!(f, "closing {path}"),
@@ -67,6 +69,7 @@ impl<'a> Doing<'a> {
             | Self::Listing(path)
             | Self::Opening(path)
             | Self::Reading(path)
+            | Self::Hashing(path)
             | Self::Writing(path)
             | Self::Closing(path)
             | Self::Removing(path)

@@ -15,6 +15,7 @@ use super::compare::{copy_through, same_content};
 use super::diagnose::{Doing, exists, explain, look, plain, remove_if_there};
 use super::send::recall::stands;
 use super::session::{Backup, Facts, is_loss};
+use super::stop::Stop;
 use crate::error::{Class, Error, Result};
 use crate::names;
 use crate::operation::MoveCollision;
@@ -42,6 +43,8 @@ pub(super) struct Mover {
     resumed: Option<Option<(u64, [u8; 32])>>,
     /// A copy has a name by which a later run finds it.
     findable: bool,
+    /// Comparing and copying take as long as the file is large.
+    stop: Stop,
 }
 
 /// What happens where the server cannot rename between two places.
@@ -114,6 +117,7 @@ impl Mover {
         target: RemotePath,
         collision: MoveCollision,
         across: Across,
+        stop: Stop,
     ) -> Self {
         Self {
             source,
@@ -127,6 +131,7 @@ impl Mover {
             copied: false,
             resumed: None,
             findable: false,
+            stop,
         }
     }
 
@@ -198,7 +203,10 @@ impl Mover {
             MoveCollision::Replace => self.replacing(remote, facts, target).await,
         };
         match moved {
-            Err(error) if !is_loss(&error) => Err(self.cleared_up(remote, error).await),
+            // A step whose time is up fails in the class of a lost session, which it may still have.
+            Err(error) if !is_loss(&error) || self.stop.check().is_err() => {
+                Err(self.cleared_up(remote, error).await)
+            }
             moved => moved,
         }
     }
@@ -229,7 +237,7 @@ impl Mover {
             (Some(source), Some(target))
                 if target.kind != FileKind::Directory
                     && (self.copied || target.same_version(&source))
-                    && same_content(remote, &self.source, &self.target).await? =>
+                    && same_content(remote, &self.source, &self.target, &self.stop).await? =>
             {
                 // One file under two names: a plain RENAME that is link, then unlink, and was cut
                 // off in between. Or equal bytes, and then nothing is lost either.
@@ -261,13 +269,13 @@ impl Mover {
         }
         let moved = match (source, target) {
             (None, Some(there)) => match content {
-                Some(content) => stands(remote, &self.target, content).await?,
+                Some(content) => stands(remote, &self.target, content, &self.stop).await?,
                 None => there.kind != FileKind::Directory,
             },
             (Some(source), Some(there)) => {
                 let same = there.kind != FileKind::Directory
                     && there.size == source.size
-                    && same_content(remote, &self.source, &self.target).await?;
+                    && same_content(remote, &self.source, &self.target, &self.stop).await?;
                 if same {
                     remove_if_there(remote, &self.source).await?;
                 }
@@ -393,7 +401,7 @@ impl Mover {
         // Onto another name of the same file it reports success and does nothing: rename(2).
         let target = look(remote, &self.target).await?;
         if target.is_some_and(|target| target.same_version(&source))
-            && same_content(remote, &self.source, &self.target).await?
+            && same_content(remote, &self.source, &self.target, &self.stop).await?
         {
             remove_if_there(remote, &self.source).await?;
             return Ok(Ok(MovedBy::Reconciled));
@@ -418,6 +426,7 @@ impl Mover {
                 backup,
                 MoveCollision::Error,
                 Across::Refuse,
+                self.stop.clone(),
             )
         };
         match aside.rename(remote).await? {
@@ -441,7 +450,7 @@ impl Mover {
         };
         let target = look(remote, &self.target).await?;
         if target.is_some_and(|target| target.same_version(&old))
-            && same_content(remote, backup, &self.target).await?
+            && same_content(remote, backup, &self.target, &self.stop).await?
         {
             return remove_if_there(remote, backup).await;
         }
@@ -467,6 +476,7 @@ impl Mover {
                 self.target.clone(),
                 MoveCollision::Error,
                 Across::Refuse,
+                self.stop.clone(),
             )
         };
         if back.identity.is_none() {
@@ -506,10 +516,10 @@ impl Mover {
             None => self.copy_name(),
         };
         self.copy = Some(copy.clone());
-        copy_through(remote, &self.source, &copy).await?;
+        copy_through(remote, &self.source, &copy, &self.stop).await?;
         let now = look(remote, &self.source).await?;
         let unchanged = now.is_some_and(|now| now.same_version(&identity));
-        if !unchanged || !same_content(remote, &self.source, &copy).await? {
+        if !unchanged || !same_content(remote, &self.source, &copy, &self.stop).await? {
             return Err(Error::new(
                 Class::Integrity,
                 format!("{} changed while it was copied; it stays", self.source),
@@ -527,7 +537,13 @@ impl Mover {
             return Err(plain(Doing::SettingAttributes(&copy), error));
         }
         self.copied = true;
-        let mut publish = Self::new(copy, self.target.clone(), self.collision, Across::Refuse);
+        let mut publish = Self::new(
+            copy,
+            self.target.clone(),
+            self.collision,
+            Across::Refuse,
+            self.stop.clone(),
+        );
         let published = Box::pin(publish.attempt(remote, facts)).await;
         if let Some(backup) = publish.backup {
             self.backup = Some(backup);

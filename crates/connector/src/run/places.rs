@@ -103,21 +103,29 @@ async fn make<R: Remote>(remote: &R, directory: &RemotePath) -> Result<()> {
     Ok(())
 }
 
-/// Refuses two names of one directory, before anything is done.
+/// Refuses two names of one directory, before anything is done. The server is asked once in a step.
 pub(super) async fn refuse_same<C: Connect>(
-    step: &Step<C>,
+    step: &mut Step<C>,
     source: &RemotePath,
     target: &RemotePath,
 ) -> Result<()> {
-    let remote = step.session.remote();
-    let (source, target) = try_join(real(remote, source), real(remote, target)).await?;
-    match (source, target) {
-        (Some(source), Some(target)) if source == target => Err(Error::configuration(format!(
-            "the move-to-directory is the remote-directory, {source}"
-        ))
-        .with_hint("name another move-to-directory")),
-        _ => Ok(()),
+    let (remote, facts) = step.session.parts();
+    let pair = (source.clone(), target.clone());
+    if facts.distinct.contains(&pair) {
+        return Ok(());
     }
+    match try_join(real(remote, source), real(remote, target)).await? {
+        (Some(source), Some(target)) if source == target => {
+            return Err(Error::configuration(format!(
+                "the move-to-directory is the remote-directory, {source}"
+            ))
+            .with_hint("name another move-to-directory"));
+        }
+        (Some(_), Some(_)) => facts.found_distinct(pair.0, pair.1),
+        // Not there yet: asked again once it may be.
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The path that the server means; `None` when it is not there.

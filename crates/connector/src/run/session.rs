@@ -39,6 +39,8 @@ pub(super) struct Facts {
     pub(super) probes: Vec<RemotePath>,
     /// Directories that were seen to be there.
     pub(super) directories: HashSet<RemotePath>,
+    /// Pairs of directories that are two, by whatever name.
+    pub(super) distinct: HashSet<(RemotePath, RemotePath)>,
     /// Of names that were numbered: the number after the last that was found taken or claimed.
     numbered: HashMap<RemotePath, u32>,
     /// Backups that earlier runs left, by the directory that was listed for them.
@@ -53,7 +55,7 @@ pub(super) struct Backup {
     pub(super) modified: Option<i64>,
 }
 
-/// So much is remembered of either at most; then it is forgotten and learned again.
+/// So much is remembered of each at most; then it is forgotten and learned again.
 const REMEMBERED: usize = 1024;
 
 impl Facts {
@@ -62,6 +64,13 @@ impl Facts {
             self.directories.clear();
         }
         self.directories.insert(directory);
+    }
+
+    pub(super) fn found_distinct(&mut self, one: RemotePath, other: RemotePath) {
+        if self.distinct.len() >= REMEMBERED {
+            self.distinct.clear();
+        }
+        self.distinct.insert((one, other));
     }
 
     /// Which number to try after the name itself was found taken.
@@ -192,6 +201,7 @@ impl<C: Connect> Session<C> {
         self.stop = stop;
         self.dead = None;
         self.facts.directories.clear();
+        self.facts.distinct.clear();
         self.facts.numbered.clear();
         self.facts.backups.clear();
     }

@@ -88,24 +88,41 @@ impl<R: Remote> Target<'_, R> {
         }
     }
 
-    /// Compares what stands with what was sent, by reading it back.
+    /// Compares what stands with what was sent: by the server's hash of it where that can be had, else
+    /// by reading it back.
     pub(super) async fn verify_hash(&self, sent: &[u8; 32]) -> Result<&'static str> {
-        let found = self
-            .stop
-            .unless(hash_of(self.remote, self.path, self.start))
-            .await?;
+        let (found, how, verified) = match self.stop.unless(self.hashed_there()).await? {
+            Some(found) => (found, "is hashed by the server to", "check-file"),
+            None => {
+                let found = hash_of(self.remote, self.path, self.start, self.stop).await?;
+                (found, "reads back with", "hash")
+            }
+        };
         if found == *sent {
-            return Ok("hash");
+            return Ok(verified);
         }
         Err(Error::new(
             Class::Integrity,
             format!(
-                "{} reads back with SHA-256 {}, and {} was sent",
+                "{} {how} SHA-256 {}, and {} was sent",
                 self.path,
                 hex(&found),
                 hex(sent)
             ),
         ))
+    }
+
+    /// The server's own hash. One that refuses, or that answers with something else, is not believed
+    /// to have looked.
+    async fn hashed_there(&self) -> Result<Option<[u8; 32]>> {
+        if !self.remote.capabilities().check_file {
+            return Ok(None);
+        }
+        match self.remote.check_file(self.path, self.start).await {
+            Ok(found) => Ok(found),
+            Err(error) if error.is_lost() => Err(plain(Doing::Hashing(self.path), error)),
+            Err(_) => Ok(None),
+        }
     }
 
     async fn closed(&self, writer: R::Writer) -> Result<()> {

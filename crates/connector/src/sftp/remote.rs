@@ -12,6 +12,9 @@ use crate::remote::{
     WriteMode, Writer,
 };
 
+/// SHA-256, as requests to hash a file name it.
+const SHA256: &[u8] = b"sha256";
+
 /// A session over SFTP.
 #[derive(Debug)]
 pub struct SftpRemote {
@@ -49,6 +52,10 @@ impl SftpRemote {
             fsync: has(Extension::Fsync),
             statvfs: has(Extension::Statvfs),
             copy_data: has(Extension::CopyData),
+            // ProFTPD answers it in every version, and announces it to version 6 only.
+            check_file: has(Extension::CheckFileName)
+                || has(Extension::CheckFileHandle)
+                || details.server.starts_with("mod_sftp"),
             // OpenSSH's RENAME links and unlinks, so it never replaces; others are to be tried.
             plain_rename_replaces: details.server.starts_with("OpenSSH").then_some(false),
             server: details.server.clone(),
@@ -226,6 +233,22 @@ impl Remote for SftpRemote {
             .copy(from.as_bytes(), to.as_bytes())
             .await
             .map_err(convert::error)
+    }
+
+    async fn check_file(
+        &self,
+        path: &RemotePath,
+        offset: u64,
+    ) -> Result<Option<[u8; 32]>, RemoteError> {
+        let found = self
+            .sftp
+            .check_file(path.as_bytes(), SHA256, offset)
+            .await
+            .map_err(convert::error)?;
+        Ok(match &*found.algorithm == SHA256 {
+            true => found.only(),
+            false => None,
+        })
     }
 
     async fn close(mut self) {

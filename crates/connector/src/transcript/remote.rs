@@ -241,6 +241,15 @@ impl<R: Remote> Remote for TranscribedRemote<R> {
         noted(line, self.remote.copy_data(from, to)).await
     }
 
+    async fn check_file(
+        &self,
+        path: &RemotePath,
+        offset: u64,
+    ) -> Result<Option<[u8; 32]>, RemoteError> {
+        let line = self.line("check-file", path);
+        noted(line, self.remote.check_file(path, offset)).await
+    }
+
     async fn close(self) {
         let session = self.session.as_ref();
         let line = session.map(|session| Line::new(session, "disconnect", None));

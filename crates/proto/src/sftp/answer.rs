@@ -2,7 +2,7 @@
 //! is held against its request, at both ends.
 
 use super::attrs::Attrs;
-use super::extensions::{Limits, OwnerNames, StatVfs};
+use super::extensions::{FileHashes, Limits, OwnerNames, StatVfs};
 use super::kind::{self, Expected, Kind};
 use super::messages::{AttrsReply, DataReply, ExtendedReply, HandleReply, NameReply, StatusReply};
 use super::rope::{Data, Output, TooLong};
@@ -28,6 +28,7 @@ pub(super) enum Held {
     Limits(Limits),
     StatVfs(StatVfs),
     OwnerNames(OwnerNames),
+    FileHashes(FileHashes),
 }
 
 impl Body {
@@ -44,6 +45,7 @@ impl Body {
                 .iter()
                 .map(|it| size_of::<Entry>() + it.filename.len() + it.longname.len())
                 .sum(),
+            Held::FileHashes(hashes) => hashes.hashes.len(),
             _ => 0,
         }
     }
@@ -105,6 +107,10 @@ pub(super) fn read_reply(
             }
             Held::OwnerNames(names)
         }
+        (ExtendedReply::NUMBER, Expected::FileHashes) => {
+            let hashes = FileHashes::read(&body).map_err(invalid::<ExtendedReply<'_>>)?;
+            Held::FileHashes(hashes)
+        }
         (101..=105 | 201, _) => return Err(PeerMisbehaved::WrongReplyKind.into()),
         _ => return Err(PeerMisbehaved::UnexpectedSftpMessage { number }.into()),
     };
@@ -155,6 +161,11 @@ pub(super) fn write_reply(
             }
             let mut data = BytesMut::new();
             names.write(&mut data);
+            output.message(Some(id), &ExtendedReply { data: Rest(&data) })
+        }
+        (Held::FileHashes(hashes), _) => {
+            let mut data = BytesMut::new();
+            hashes.write(&mut data);
             output.message(Some(id), &ExtendedReply { data: Rest(&data) })
         }
     }

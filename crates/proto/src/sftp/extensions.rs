@@ -1,7 +1,9 @@
-//! OpenSSH's extensions of SFTP version 3 (its PROTOCOL file §4): what each side announces, and the
-//! extended requests and replies, each a type of its own.
+//! OpenSSH's extensions of SFTP version 3 (its PROTOCOL file §4), and the hashing of files
+//! (draft-ietf-secsh-filexfer-extensions-00 §3): what each side announces, and the extended requests
+//! and replies, each a type of its own.
 //!
-//! An extension that was not announced with the very version that is known here is not there.
+//! An extension of OpenSSH's that was not announced with the very version that is known here is not
+//! there. The hashing has no version, and is announced under more than one name.
 
 use super::attrs::Attrs;
 use super::kind::{self, Expected, Request};
@@ -18,7 +20,7 @@ macro_rules! extensions {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Extension {$(
-            #[doc = concat!("`", $name, "`, version ", $version)]
+            #[doc = concat!("`", $name, "`, announced with \"", $version, "\"")]
             $Extension,
         )*}
 
@@ -31,7 +33,7 @@ macro_rules! extensions {
                 match self { $(Self::$Extension => $name,)* }
             }
 
-            /// The one version of it that is spoken here.
+            /// The one version of it that is spoken here; empty where there are none.
             pub const fn version(self) -> &'static str {
                 match self { $(Self::$Extension => $version,)* }
             }
@@ -129,6 +131,25 @@ extensions! {
     UsersGroupsById "users-groups-by-id@openssh.com" "1"
         UsersGroupsById<'a> { uids: Ids<'a>, gids: Ids<'a> } -> Owners,
         |it: &Self| Expected::OwnerNames { users: it.uids.len(), groups: it.gids.len() };
+    /// draft-ietf-secsh-filexfer-extensions-00 §3: hashes of an open file. A `length` of 0 goes to the
+    /// end of the file, a `block_size` of 0 is one hash over all of it.
+    CheckFileHandle "check-file-handle" ""
+        CheckFileHandle<'a> {
+            handle: &'a [u8],
+            hash_algorithm_list: &'a [u8],
+            start_offset: u64,
+            length: u64,
+            block_size: u32,
+        } -> Hashes;
+    /// draft-ietf-secsh-filexfer-extensions-00 §3: the same of a file by its name.
+    CheckFileName "check-file-name" ""
+        CheckFileName<'a> {
+            name: &'a [u8],
+            hash_algorithm_list: &'a [u8],
+            start_offset: u64,
+            length: u64,
+            block_size: u32,
+        } -> Hashes;
 }
 
 impl Extension {
@@ -152,6 +173,11 @@ pub struct Extensions(u16);
 impl Extensions {
     /// Everything that is known here.
     pub const ALL: Self = Self((1 << Extension::ALL.len()) - 1);
+
+    /// Those that OpenSSH's `sftp-server` has: all but the hashing of files.
+    pub const OPENSSH: Self = Self::ALL
+        .without(Extension::CheckFileHandle)
+        .without(Extension::CheckFileName);
 
     /// No extension.
     pub const NONE: Self = Self(0);
@@ -179,7 +205,7 @@ impl Extensions {
         Self(self.0 | other.0)
     }
 
-    /// The extensions in the order of PROTOCOL §4.
+    /// The extensions in the order of PROTOCOL §4, then those of others.
     pub fn iter(self) -> impl Iterator<Item = Extension> {
         Extension::ALL
             .iter()
@@ -188,20 +214,80 @@ impl Extensions {
     }
 }
 
+impl Extensions {
+    /// Both ways to have a file hashed.
+    const CHECK_FILE: Self = Self::NONE
+        .with(Extension::CheckFileHandle)
+        .with(Extension::CheckFileName);
+
+    /// What one pair of name and data announces.
+    fn announced_by(name: &[u8], data: &[u8]) -> Self {
+        match name {
+            // Lists of later versions, which servers send to clients of this one, too. What is wrong
+            // with them is nobody's concern here.
+            b"supported" => Self::in_supported(data).unwrap_or(Self::NONE),
+            b"supported2" => Self::in_supported2(data).unwrap_or(Self::NONE),
+            _ => match Extension::named(name) {
+                Some(extension) if data == extension.version().as_bytes() => {
+                    Self::NONE.with(extension)
+                }
+                _ => Self::check_file_by(name),
+            },
+        }
+    }
+
+    /// Whether the hashing of files goes by this name: the draft's own for both its requests, or that
+    /// of one of them.
+    fn check_file_by(name: &[u8]) -> Self {
+        match name {
+            b"check-file" => Self::CHECK_FILE,
+            b"check-file-handle" => Self::NONE.with(Extension::CheckFileHandle),
+            b"check-file-name" => Self::NONE.with(Extension::CheckFileName),
+            _ => Self::NONE,
+        }
+    }
+
+    /// draft-ietf-secsh-filexfer-05 §4.4: five numbers, then names to the end.
+    fn in_supported(data: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(data);
+        for _ in 0..5 {
+            reader.read::<u32>()?;
+        }
+        let mut announced = Self::NONE;
+        while !reader.remaining().is_empty() {
+            announced = announced.union(Self::check_file_by(reader.read()?));
+        }
+        Ok(announced)
+    }
+
+    /// draft-ietf-secsh-filexfer-13 §5.4: five numbers, two numbers of 16 bits, counted names of
+    /// attributes, counted names of extensions.
+    fn in_supported2(data: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(data);
+        for _ in 0..6 {
+            reader.read::<u32>()?;
+        }
+        for _ in 0..reader.read::<u32>()? {
+            reader.read::<&[u8]>()?;
+        }
+        let mut announced = Self::NONE;
+        for _ in 0..reader.read::<u32>()? {
+            announced = announced.union(Self::check_file_by(reader.read()?));
+        }
+        Ok(announced)
+    }
+}
+
 /// Pairs of name and data to the end of the message (draft-ietf-secsh-filexfer-02 §4). Both must
-/// match for an extension to count (PROTOCOL §4.2).
+/// match for an extension to count (PROTOCOL §4.2), where it has versions.
 impl<'a> Field<'a> for Extensions {
     fn parse(input: &'a [u8]) -> Parsed<'a, Self> {
         let (mut rest, mut announced) = (input, Self::NONE);
         while !rest.is_empty() {
-            let (name, version);
+            let (name, data);
             (rest, name) = <&[u8]>::parse(rest)?;
-            (rest, version) = <&[u8]>::parse(rest)?;
-            if let Some(extension) = Extension::named(name)
-                && version == extension.version().as_bytes()
-            {
-                announced = announced.with(extension);
-            }
+            (rest, data) = <&[u8]>::parse(rest)?;
+            announced = announced.union(Self::announced_by(name, data));
         }
         Ok((rest, announced))
     }
@@ -366,6 +452,54 @@ impl OwnerNames {
     }
 }
 
+/// The reply to `check-file-handle` and `check-file-name`
+/// (draft-ietf-secsh-filexfer-extensions-00 §3).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "fixed by the draft")]
+pub struct FileHashes {
+    /// Which algorithm of the list that was asked for was used; whatever the server says.
+    pub algorithm: Bytes,
+    /// The hashes of the blocks, one behind the other, as they came: the server may have put a length
+    /// before each.
+    pub hashes: Bytes,
+}
+
+impl FileHashes {
+    /// The one hash of `N` bytes that there is, where there is exactly one.
+    ///
+    /// The draft puts nothing around it; some servers write it as a string.
+    pub fn only<const N: usize>(&self) -> Option<[u8; N]> {
+        let bare = match self.hashes.split_first_chunk::<4>() {
+            Some((length, rest))
+                if rest.len() == N && u32::from_be_bytes(*length) as usize == N =>
+            {
+                rest
+            }
+            _ => &self.hashes,
+        };
+        bare.try_into().ok()
+    }
+
+    pub(super) fn read(body: &Bytes) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body);
+        let mut algorithm: &[u8] = reader.read()?;
+        // As draft-ietf-secsh-filexfer-09 §9.1.2 has it, which servers follow: the extension's name
+        // goes before. No algorithm is called so.
+        if algorithm == b"check-file" {
+            algorithm = reader.read()?;
+        }
+        Ok(Self {
+            algorithm: body.slice_ref(algorithm),
+            hashes: body.slice_ref(reader.remaining()),
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut BytesMut) {
+        (&*self.algorithm).write(out);
+        out.put_slice(&self.hashes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,12 +549,88 @@ mod tests {
         let mut out = BytesMut::new();
         Extensions::ALL.write(&mut out);
         assert_eq!(Reader::new(&out).read(), Ok(Extensions::ALL));
-        assert_eq!(Extensions::ALL.iter().count(), 11);
+        assert_eq!(Extensions::ALL.iter().count(), 13);
+        assert_eq!(Extensions::OPENSSH.iter().count(), 11);
         assert!(
             !Extensions::ALL
                 .without(Extension::CopyData)
                 .contains(Extension::CopyData)
         );
+    }
+
+    /// draft-ietf-secsh-filexfer-extensions-00 §3 names `check-file`; servers announce the requests'
+    /// own names, too, and all of them where later versions list what they have.
+    #[test]
+    fn the_hashing_of_files_is_announced_under_each_of_its_names() {
+        let handle = Extensions::NONE.with(Extension::CheckFileHandle);
+        let name = Extensions::NONE.with(Extension::CheckFileName);
+        for (said, expected) in [
+            ("check-file", Extensions::CHECK_FILE),
+            ("check-file-handle", handle),
+            ("check-file-name", name),
+            ("check-file@openssh.com", Extensions::NONE),
+        ] {
+            for data in ["", "1", "md5,sha256"] {
+                assert_eq!(announced(&[(said, data)]), Ok(expected), "{said} {data}");
+            }
+        }
+        let string = |it: &str| [&(it.len() as u32).to_be_bytes()[..], it.as_bytes()].concat();
+        let names = [string("copy-file"), string("check-file-name")].concat();
+        let supported = [&[0; 20][..], &names].concat();
+        let two = [0, 0, 0, 2];
+        let supported2 = [&[0; 24][..], &two, &names, &two, &names].concat();
+        for (said, data) in [("supported", supported), ("supported2", supported2)] {
+            for cut in 0..=data.len() {
+                let mut out = BytesMut::new();
+                said.write(&mut out);
+                data.get(..cut).unwrap().write(&mut out);
+                let expected = if cut == data.len() {
+                    name
+                } else {
+                    Extensions::NONE
+                };
+                let found = Reader::new(&out).read::<Extensions>();
+                assert_eq!(found, Ok(expected), "{said} cut at {cut}");
+            }
+        }
+        let many = [&[0; 24][..], &[0xff; 4]].concat();
+        let mut out = BytesMut::new();
+        "supported2".write(&mut out);
+        (&*many).write(&mut out);
+        assert_eq!(
+            Reader::new(&out).read(),
+            Ok(Extensions::NONE),
+            "counts size nothing"
+        );
+    }
+
+    /// The two replies that there are, draft-ietf-secsh-filexfer-extensions-00 §3 and
+    /// draft-ietf-secsh-filexfer-09 §9.1.2.
+    #[test]
+    fn file_hashes_are_read_with_and_without_the_name_before_them() {
+        let string = |it: &[u8]| [&(it.len() as u32).to_be_bytes()[..], it].concat();
+        let read = |body: Vec<u8>| FileHashes::read(&body.into());
+        let expected = FileHashes {
+            algorithm: "sha256".into(),
+            hashes: Bytes::from_static(&[7; 32]),
+        };
+        let bare = [string(b"sha256"), vec![7; 32]].concat();
+        assert_eq!(read(bare.clone()), Ok(expected.clone()));
+        assert_eq!(
+            read([string(b"check-file"), bare.clone()].concat()),
+            Ok(expected.clone())
+        );
+        assert_eq!(expected.only(), Some([7; 32]));
+        assert_eq!(expected.only::<16>(), None, "two of them");
+        let prefixed = read([string(b"sha256"), string(&[7; 32])].concat()).unwrap();
+        assert_eq!(prefixed.only(), Some([7; 32]));
+        assert_eq!(read(string(b"sha256")).unwrap().only::<32>(), None);
+        for cut in 0..10 {
+            assert!(read(bare[..cut].to_vec()).is_err(), "cut at {cut}");
+        }
+        let mut out = BytesMut::new();
+        expected.write(&mut out);
+        assert_eq!(out, bare);
     }
 
     #[test]

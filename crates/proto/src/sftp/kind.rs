@@ -2,7 +2,7 @@
 //! the kind of its reply, so a reply of another kind can be neither given nor taken.
 
 use super::answer::{Body, Held};
-use super::extensions::{Limits, OwnerNames, StatVfs};
+use super::extensions::{FileHashes, Limits, OwnerNames, StatVfs};
 use super::values::{self, Entry};
 use super::{attrs, rope};
 use crate::role::Client;
@@ -51,6 +51,8 @@ pub enum Expected {
         /// How many groups were asked about.
         groups: usize,
     },
+    /// The reply to `check-file-handle` and `check-file-name`.
+    FileHashes,
 }
 
 /// A kind of reply. Sealed: `Body` cannot be made outside.
@@ -110,4 +112,6 @@ kinds! {
     /// Names of users and groups.
     Owners: OwnerNames = Expected::OwnerNames { users: 0, groups: 0 },
         Held::OwnerNames(it) => it, Held::OwnerNames;
+    /// Hashes of a file.
+    Hashes: FileHashes = Expected::FileHashes, Held::FileHashes(it) => it, Held::FileHashes;
 }

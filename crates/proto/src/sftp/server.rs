@@ -241,6 +241,24 @@ asked! {
         HomeDirectory "home-directory" HomeDirectory { user: Bytes = path username } -> Path;
         /// `users-groups-by-id@openssh.com`: the answer has a name for each, empty where unknown.
         UsersGroupsById "users-groups-by-id" UsersGroupsById { users: Vec<u32> = ids uids, groups: Vec<u32> = ids gids } -> Owners;
+        /// `check-file-handle`: `algorithms` are names with commas between them, of which the first
+        /// that is known is used; `len` 0 goes to the end of the file; `block_size` 0 is one hash over
+        /// all, and else at least 256.
+        CheckFileHandle "check-file-handle" CheckFileHandle {
+            handle: Handle = handle handle,
+            algorithms: Bytes = path hash_algorithm_list,
+            offset: u64 = value start_offset,
+            len: u64 = value length,
+            block_size: u32 = value block_size
+        } -> Hashes;
+        /// `check-file-name`: the same of a file that is not open. Links are followed.
+        CheckFileName "check-file-name" CheckFileName {
+            path: Bytes = path name,
+            algorithms: Bytes = path hash_algorithm_list,
+            offset: u64 = value start_offset,
+            len: u64 = value length,
+            block_size: u32 = value block_size
+        } -> Hashes;
     }
     by_hand {
         /// SSH_FXP_WRITE (§6.4): `data` in the pieces in which it came, uncopied but where many such
@@ -252,7 +270,8 @@ asked! {
 }
 
 impl Asked {
-    /// Every [`name`](Self::name), in the order in which `sftp-server -Q requests` lists them.
+    /// Every [`name`](Self::name), in the order in which `sftp-server -Q requests` lists them; then
+    /// those that it does not have.
     pub const NAMES: &'static [&'static str] = &[
         "open",
         "close",
@@ -283,6 +302,8 @@ impl Asked {
         "copy-data",
         "home-directory",
         "users-groups-by-id",
+        "check-file-handle",
+        "check-file-name",
     ];
 
     /// Bytes to set aside for the request and its answer, where `carried` came with it.
@@ -290,7 +311,9 @@ impl Asked {
         match self {
             Self::Read { len, .. } => *len as usize,
             Self::Readdir { .. } => carried + limits::SFTP_NAMES,
-            Self::UsersGroupsById { .. } => carried + limits::SFTP_MESSAGE,
+            Self::UsersGroupsById { .. }
+            | Self::CheckFileHandle { .. }
+            | Self::CheckFileName { .. } => carried + limits::SFTP_MESSAGE,
             Self::Readlink { .. }
             | Self::Realpath { .. }
             | Self::ExpandPath { .. }

@@ -252,10 +252,11 @@ impl LocalFs {
 }
 
 impl FileSystem for LocalFs {
-    /// All of them; in read-only mode those that only look.
+    /// Those of OpenSSH; in read-only mode those that only look. Not the hashing of files: whoever
+    /// may ask for it can keep a processor and a disk busy at the price of one small request.
     fn extensions(&self) -> Extensions {
         if !self.read_only {
-            return Extensions::ALL;
+            return Extensions::OPENSSH;
         }
         [
             Extension::PosixRename,
@@ -265,7 +266,7 @@ impl FileSystem for LocalFs {
             Extension::CopyData,
         ]
         .into_iter()
-        .fold(Extensions::ALL, Extensions::without)
+        .fold(Extensions::OPENSSH, Extensions::without)
     }
 
     fn open(&self, path: &[u8], flags: OpenFlags, attrs: &Attrs) -> Outcome<Arc<dyn File>> {

@@ -5,6 +5,7 @@ use super::assert_not_ours;
 use crate::memfs::MemFs;
 use crate::seeds::Choices;
 use ::bytes::Bytes;
+use sansftp_proto::sftp::extensions::CheckFileName;
 use sansftp_proto::sftp::transfer::{Download, DownloadPlan, Order, Upload, UploadPlan};
 use sansftp_proto::sftp::{Bounds, Client, Data, Handle, Server, Status, StatusCode, messages};
 use std::collections::BTreeSet;
@@ -59,7 +60,16 @@ pub fn sftp_client(data: &[u8]) {
             .expect("a good VERSION");
     }
     while !choices.is_empty() {
-        let id = match choices.below(8) {
+        let id = match choices.below(9) {
+            8 => client
+                .send(&CheckFileName {
+                    name: b"f",
+                    hash_algorithm_list: b"sha256",
+                    start_offset: 0,
+                    length: 0,
+                    block_size: 0,
+                })
+                .map(|it| it.id()),
             0 => client
                 .send(&messages::Open {
                     filename: b"f",
@@ -134,7 +144,8 @@ fn answer(choices: &mut Choices<'_>, ids: &[[u8; 4]]) -> Bytes {
         [] => [0; 4],
         _ => recent[choices.below(recent.len())],
     };
-    let fields = match choices.below(7) {
+    let fields = match choices.below(8) {
+        7 => [&[201][..], &id, &string(b"sha256"), choices.bytes(40)].concat(),
         0 => [
             &[101][..],
             &id,

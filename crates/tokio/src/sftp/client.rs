@@ -12,7 +12,8 @@ use sansftp_proto::connection::ChannelId;
 use sansftp_proto::error::Error as Protocol;
 use sansftp_proto::role::Client as ClientRole;
 use sansftp_proto::sftp::extensions::{
-    self, CopyData, Fsync, Hardlink, Limits, PosixRename, RequestLengths, StatVfs,
+    self, CheckFileHandle, CheckFileName, CopyData, FileHashes, Fsync, Hardlink, Limits,
+    PosixRename, RequestLengths, StatVfs,
 };
 use sansftp_proto::sftp::messages::{
     Close, Fsetstat, Fstat, Lstat, Mkdir, Open, Opendir, Readlink, Realpath, Remove, Rename, Rmdir,
@@ -342,6 +343,44 @@ impl Sftp {
         self.inner.request(&copy, Patience::Durable).await?;
         target.close().await?;
         source.close().await
+    }
+
+    /// Lets the server hash a file from `offset` to its end, with the first algorithm of `algorithms`
+    /// (names with commas between them) that it knows: by the file's name, or by a handle where that
+    /// alone was announced. `check-file-name`, `check-file-handle`.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn check_file(
+        &self,
+        path: &[u8],
+        algorithms: &[u8],
+        offset: u64,
+    ) -> Result<FileHashes, SftpError> {
+        let announced = self.extensions();
+        if announced.contains(Extension::CheckFileName)
+            || !announced.contains(Extension::CheckFileHandle)
+        {
+            let request = CheckFileName {
+                name: path,
+                hash_algorithm_list: algorithms,
+                start_offset: offset,
+                length: 0,
+                block_size: 0,
+            };
+            return self.inner.request(&request, Patience::Durable).await;
+        }
+        let file = self.open_read(path).await?;
+        let request = CheckFileHandle {
+            handle: file.handle().as_bytes(),
+            hash_algorithm_list: algorithms,
+            start_offset: offset,
+            length: 0,
+            block_size: 0,
+        };
+        let hashes = self.inner.request(&request, Patience::Durable).await?;
+        file.close().await?;
+        Ok(hashes)
     }
 
     /// Ends the session: the channel is closed, whoever still waits is told.

@@ -17,7 +17,7 @@ pub use error::SftpError;
 pub use file::{ReadFile, WriteFile};
 pub(crate) use machines::Machines;
 
-pub use sansftp_proto::sftp::extensions::{Limits, StatVfs};
+pub use sansftp_proto::sftp::extensions::{FileHashes, Limits, StatVfs};
 pub use sansftp_proto::sftp::transfer::Listed;
 pub use sansftp_proto::sftp::{
     Attrs, Entry, Extension, Extensions, FileType, OpenFlags, Owner, Status, StatusCode, Times,

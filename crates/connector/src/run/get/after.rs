@@ -120,8 +120,9 @@ impl<C: Connect> Hand<'_, C> {
             Some(there) if there.same_version(attrs) || links == Symlinks::Follow => true,
             // Copied, where the server did not let us set the time.
             Some(there) if there.size == attrs.size => {
-                match hash_of(self.session.remote(), &target, 0).await {
-                    Err(lost) if is_loss(&lost) => return Err(lost),
+                let stop = self.session.stop();
+                match hash_of(self.session.remote(), &target, 0, stop).await {
+                    Err(error) if is_loss(&error) || stop.check().is_err() => return Err(error),
                     read => read.is_ok_and(|read| Some(read) == sha256),
                 }
             }
@@ -248,7 +249,8 @@ impl<C: Connect> Hand<'_, C> {
             true => Across::Copy,
             false => Across::Refuse,
         };
-        Mover::new(source, target, self.plan.get.collision(), across)
+        let stop = self.session.stop().clone();
+        Mover::new(source, target, self.plan.get.collision(), across, stop)
     }
 
     /// Its done-file goes where it went, after it: one that stayed would say of the next file of

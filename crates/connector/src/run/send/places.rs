@@ -11,6 +11,9 @@ use crate::operation::{IfExists, MoveCollision, TargetSymlinks};
 use crate::path::RemotePath;
 use crate::remote::{Connect, FileKind, Remote};
 
+/// Bytes of a name above which a server may refuse it: some file systems take 143, most 255.
+const LONG: usize = 128;
+
 /// The directories.
 #[derive(Clone)]
 pub(super) struct Places {
@@ -74,6 +77,13 @@ impl Sending<'_> {
             }
         }
         match self.send.if_exists {
+            // The temporary name is cut to what fits, and a final one that does not would be refused
+            // only once all is sent.
+            IfExists::Rename if self.name.len() > LONG && !self.send.in_place => {
+                for place in [Some(&path), target.as_ref()].into_iter().flatten() {
+                    look(remote, place).await?;
+                }
+            }
             IfExists::Rename | IfExists::Append => {}
             IfExists::Error if self.begun.is_some() => {}
             IfExists::Error => {

@@ -15,6 +15,7 @@ use crate::error::{Class, Error, Result};
 use crate::names;
 use crate::operation::{IfExists, MoveCollision};
 use crate::outcome::Outcome;
+use crate::path::RemotePath;
 use crate::remote::Connect;
 
 impl Sending<'_> {
@@ -30,7 +31,8 @@ impl Sending<'_> {
             let path = self.published.clone().expect("the target was looked at");
             let collision = MoveCollision::Replace;
             self.record.publishing(&path).await?;
-            let mover = Mover::new(temporary, path, collision, Across::Copy);
+            let stop = step.session.stop().clone();
+            let mover = Mover::new(temporary, path, collision, Across::Copy, stop);
             let mover = match &mut self.mover {
                 Some(mover) => mover,
                 begins => begins.insert(known(mover, &self.record, self.resumes, Stage::Publish)),
@@ -57,10 +59,11 @@ impl Sending<'_> {
         };
         let (name, size) = (self.name.clone(), self.size);
         let directory = published_in.clone();
+        let stop = step.session.stop().clone();
         let mut claim = self.claim.take().unwrap_or_else(|| {
             let candidates = Candidates::new(directory, name, numbering, also_free_in)
                 .remembering(&step.session.facts);
-            Claim::new(temporary.clone(), size, candidates)
+            Claim::new(temporary.clone(), size, candidates, stop.clone())
         });
         if self.complete.is_some()
             && self
@@ -81,18 +84,14 @@ impl Sending<'_> {
             {
                 // The two directories are on two devices: the file crosses as a copy, still under
                 // a temporary name.
-                // Under the same name, by which a later run finds it.
-                let across = match names::is_ours(temporary.name()) {
-                    true => published_in.join(temporary.name()),
-                    false => published_in.join(&names::temporary(&self.name)),
-                };
+                let across = copy_in(&published_in, &temporary);
                 if self.ours.spent.contains(&across) {
                     remove_if_there(remote, &across).await?;
                 } else {
                     self.ours.spent.push(across.clone());
                 }
-                copy_through(remote, &temporary, &across).await?;
-                if !same_content(remote, &temporary, &across).await? {
+                copy_through(remote, &temporary, &across, &stop).await?;
+                if !same_content(remote, &temporary, &across, &stop).await? {
                     return Err(Error::new(
                         Class::Integrity,
                         format!("the copy {across} is not what was sent"),
@@ -149,7 +148,8 @@ impl Sending<'_> {
             Some(mover) => mover,
             begins => {
                 self.record.moving(&target).await?;
-                let mover = Mover::new(published, target.clone(), collision, across);
+                let stop = step.session.stop().clone();
+                let mover = Mover::new(published, target.clone(), collision, across, stop);
                 begins.insert(known(mover, &self.record, self.resumes, Stage::Move))
             }
         };
@@ -160,6 +160,16 @@ impl Sending<'_> {
         self.mover = None;
         self.published = Some(target);
         Ok(Stage::Done)
+    }
+}
+
+/// The copy of a temporary file in another directory: under a name by which a later run finds it.
+pub(super) fn copy_in(directory: &RemotePath, temporary: &RemotePath) -> RemotePath {
+    let name = temporary.name();
+    match names::is_ours(name) {
+        true => directory.join(name),
+        // Another name than one of our own form may be another's there.
+        false => directory.join(&names::temporary_of(name, temporary.as_bytes())),
     }
 }
 

@@ -6,11 +6,13 @@
 //! Not the recording: that is where things happen, through [`Record`](super::record::Record).
 
 use super::super::Step;
-use super::super::compare::{hash_of, same_content};
+use super::super::compare::{hash_of, is_second_name};
 use super::super::diagnose::{look, remove_if_there};
 use super::super::moving::{Across, Mover};
 use super::super::session::is_loss;
+use super::super::stop::Stop;
 use super::places::Places;
+use super::publish::copy_in;
 use super::{Sending, Stage};
 use crate::document::Properties;
 use crate::error::{Class, Error, Result};
@@ -60,6 +62,7 @@ impl Sending<'_> {
             clear_superseded(step, journal, places, &family).await?;
             self.superseded = None;
         }
+        let stop = step.session.stop();
         let entry = self.record.entry().expect("it was just taken in hand");
         let (state, noted) = (entry.state().clone(), entry.noted().clone());
         if let Some(name) = noted.name {
@@ -99,7 +102,7 @@ impl Sending<'_> {
                 self.clear_copies(remote, places, temporary).await?;
                 let there = look(remote, temporary).await?;
                 if self
-                    .was_published(remote, temporary, there, path, (size, sha256))
+                    .was_published(remote, temporary, there, path, (size, sha256), stop)
                     .await?
                 {
                     self.size = size;
@@ -107,7 +110,8 @@ impl Sending<'_> {
                     self.ours.temporary = None;
                     if self.send.if_exists == IfExists::Overwrite {
                         let (from, to) = (temporary.clone(), path.clone());
-                        Mover::new(from, to, MoveCollision::Replace, Across::Refuse)
+                        let replace = MoveCollision::Replace;
+                        Mover::new(from, to, replace, Across::Refuse, stop.clone())
                             .clear_backups(remote)
                             .await?;
                     }
@@ -198,10 +202,11 @@ impl Sending<'_> {
         there: Option<Attrs>,
         path: &RemotePath,
         content: (u64, [u8; 32]),
+        stop: &Stop,
     ) -> Result<bool> {
         let published = look(remote, path).await?;
         let Some(mine) = there else {
-            if published.is_some() && stands(remote, path, content).await? {
+            if published.is_some() && stands(remote, path, content, stop).await? {
                 return Ok(true);
             }
             return Err(Error::new(
@@ -217,7 +222,8 @@ impl Sending<'_> {
             return Ok(false);
         };
         // Linked and not unlinked.
-        let same = mine.same_version(&published) && same_content(remote, temporary, path).await?;
+        let same = mine.same_version(&published)
+            && is_second_name(remote, temporary, path, &mine, stop).await?;
         if same {
             remove_if_there(remote, temporary).await?;
         }
@@ -229,25 +235,21 @@ impl Sending<'_> {
         self.size = noted.or_else(|| self.source.size()).unwrap_or_default();
     }
 
-    /// Copies of a temporary file have its name in another directory: one that was cut off goes.
+    /// Copies of a temporary file are in another directory: one that was cut off goes.
     async fn clear_copies<R: Remote>(
         &self,
         remote: &R,
         places: &Places,
         temporary: &RemotePath,
     ) -> Result<()> {
-        if !crate::names::is_ours(temporary.name()) {
-            return Ok(());
-        }
         let others = [
             Some(&places.staging),
             Some(&places.directory),
             places.target.as_ref(),
         ];
         for directory in others.into_iter().flatten() {
-            let other = directory.join(temporary.name());
-            if other != *temporary {
-                remove_if_there(remote, &other).await?;
+            if temporary.parent().as_ref() != Some(directory) {
+                remove_if_there(remote, &copy_in(directory, temporary)).await?;
             }
         }
         Ok(())
@@ -260,11 +262,13 @@ impl Sending<'_> {
         places: &Places,
         temporary: Option<&RemotePath>,
     ) -> Result<()> {
-        // Another name than one of our own form may be another's by now.
-        let Some(temporary) = temporary.filter(|path| crate::names::is_ours(path.name())) else {
+        let Some(temporary) = temporary else {
             return Ok(());
         };
-        remove_if_there(remote, temporary).await?;
+        // Another name than one of our own form may be another's by now.
+        if crate::names::is_ours(temporary.name()) {
+            remove_if_there(remote, temporary).await?;
+        }
         self.clear_copies(remote, places, temporary).await
     }
 
@@ -334,11 +338,12 @@ pub(in crate::run) async fn stands<R: Remote>(
     remote: &R,
     path: &RemotePath,
     (size, sha256): (u64, [u8; 32]),
+    stop: &Stop,
 ) -> Result<bool> {
     if look(remote, path).await?.and_then(|there| there.size) != Some(size) {
         return Ok(false);
     }
-    match hash_of(remote, path, 0).await {
+    match hash_of(remote, path, 0, stop).await {
         Ok(found) => Ok(found == sha256),
         Err(error) if is_loss(&error) => Err(error),
         // A drop box may forbid reading.

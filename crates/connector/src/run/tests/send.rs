@@ -1,5 +1,6 @@
 //! Send: 3.2's rules for taken names, staging, places and what is checked first.
 
+mod hashed;
 mod resumed;
 
 use super::*;
@@ -48,6 +49,64 @@ fn names(server: &Server) -> Vec<String> {
         .into_iter()
         .map(|name| name.strip_prefix(&home).unwrap().to_owned())
         .collect()
+}
+
+/// An equal file that another sender links under the name between our look and our link passed for our
+/// own, and our document was gone.
+#[tokio::test]
+async fn an_equal_document_of_another_sender_is_not_taken_for_this_one() {
+    for (what, cut) in [("refused", false), ("lost", true)] {
+        let behaviour = Behaviour {
+            posix_rename: false,
+            hardlink: true,
+            ..Behaviour::bare(PlainRename::Replaces)
+        };
+        let server = server_of(behaviour, &[]);
+        server.before("hardlink", |files| {
+            files.put(&home("in/a"), "same");
+            let temporary = files.file_names();
+            let temporary = temporary.iter().find(|name| name.ends_with(".part"));
+            let same = files.modified(temporary.unwrap()).unwrap();
+            files.set_modified(&home("in/a"), same);
+        });
+        if cut {
+            server.cut_after("hardlink", 1);
+        }
+        let documents = vec![document("a", "same")];
+        let outcomes = send(&server, into(IfExists::Rename), documents).await;
+        assert_eq!(outcomes[0].status, Status::Ok, "{what}: {outcomes:?}");
+        assert_eq!(
+            outcomes[0].properties.text("filename"),
+            Some("a1"),
+            "{what}"
+        );
+        assert_eq!(names(&server), ["in/a", "in/a1"], "{what}");
+    }
+}
+
+/// Copying between devices did not look at it, and a step went on for as long as the file was large.
+#[tokio::test]
+async fn a_stop_ends_a_copy_between_devices_and_leaves_nothing_of_it() {
+    for if_exists in [IfExists::Rename, IfExists::Overwrite] {
+        let behaviour = Behaviour {
+            directories_are_devices: true,
+            ..Behaviour::openssh()
+        };
+        let server = server_of(behaviour, &[("in/a", "old")]);
+        let connector = Connector::new(server.clone(), connection(0));
+        let cancel = connector.canceller();
+        server.before("read /", move |_| cancel.cancel());
+        let sending = Send {
+            staging_directory: Some("tmp".to_owned()),
+            ..into(if_exists)
+        };
+        let documents = [document("a", &"x".repeat(1 << 20))];
+        let outcomes = connector.run(sending.into(), stream::iter(documents));
+        let outcomes: Vec<Outcome> = outcomes.collect().await;
+        assert_eq!(class(outcomes), Class::Cancelled, "{if_exists}");
+        assert_eq!(names(&server), ["in/a"], "{if_exists}");
+        assert_eq!(content(&server, "in/a").unwrap(), "old");
+    }
 }
 
 /// Equal content within one second made the second document pass for the first.

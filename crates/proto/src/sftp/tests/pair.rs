@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::sftp::extensions::{
-    self, CopyData, ExpandPath, Fstatvfs, GetLimits, Hardlink, HomeDirectory, Ids, Limits,
-    Lsetstat, OwnerNames, PosixRename, StatVfs, Statvfs, UsersGroupsById,
+    self, CheckFileHandle, CheckFileName, CopyData, ExpandPath, FileHashes, Fstatvfs, GetLimits,
+    Hardlink, HomeDirectory, Ids, Limits, Lsetstat, OwnerNames, PosixRename, StatVfs, Statvfs,
+    UsersGroupsById,
 };
 use crate::sftp::messages::*;
 use crate::sftp::transfer::{Download, DownloadPlan, Order, Upload, UploadPlan};
@@ -388,6 +389,40 @@ fn every_extended_request_arrives_as_it_was_sent_and_so_does_its_answer() {
             groups: Vec::new(),
         };
         assert_eq!(named, Ok(padded), "as many names as were asked about");
+        let hashes = FileHashes {
+            algorithm: "sha256".into(),
+            hashes: Bytes::from_static(&[9; 32]),
+        };
+        let of_handle = CheckFileHandle {
+            handle: b"h",
+            hash_algorithm_list: b"sha256,md5",
+            start_offset: 1,
+            length: 2,
+            block_size: 256,
+        };
+        let given = hashes.clone();
+        assert_eq!(
+            pair.ask(
+                &of_handle,
+                answer!(CheckFileHandle { handle == file, algorithms == "sha256,md5", offset == 1, len == 2, block_size == 256 } => Ok(given)),
+            ),
+            Ok(hashes.clone())
+        );
+        let of_name = CheckFileName {
+            name: b"p",
+            hash_algorithm_list: b"sha256",
+            start_offset: 0,
+            length: 0,
+            block_size: 0,
+        };
+        let given = hashes.clone();
+        assert_eq!(
+            pair.ask(
+                &of_name,
+                answer!(CheckFileName { path == "p", algorithms == "sha256", offset == 0, len == 0, block_size == 0 } => Ok(given)),
+            ),
+            Ok(hashes)
+        );
     }
 }
 

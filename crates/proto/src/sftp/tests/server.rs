@@ -672,6 +672,14 @@ fn every_request_has_its_name_and_can_be_refused() {
         ),
         ("home-directory", path.to_vec()),
         ("users-groups-by-id", [0; 8].to_vec()),
+        (
+            "check-file-handle",
+            [&path[..], path, &number, &number, &attrs].concat(),
+        ),
+        (
+            "check-file-name",
+            [&path[..], path, &number, &number, &attrs].concat(),
+        ),
     ];
     let numbered: Vec<(u8, Vec<u8>)> = vec![
         (3, [&path[..], b"\0\0\0\x01", &attrs].concat()),

@@ -401,6 +401,7 @@ impl State {
             | Asked::Fsetstat { handle, .. }
             | Asked::Readdir { handle, .. }
             | Asked::Fstatvfs { handle, .. }
+            | Asked::CheckFileHandle { handle, .. }
             | Asked::Fsync { handle, .. } => self.table.get(handle).cloned(),
             Asked::CopyData { from, to, .. } => {
                 let opened = self.table.get(from).zip(self.table.get(to));

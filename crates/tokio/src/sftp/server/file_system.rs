@@ -21,7 +21,8 @@ pub type Outcome<T> = Result<T, Status>;
 /// Called from several threads at once; operations on paths that one session asks for come one at a
 /// time, in the order in which it asks for them.
 pub trait FileSystem: Debug + Send + Sync + 'static {
-    /// The extensions that are announced and may be asked for (OpenSSH PROTOCOL §4).
+    /// The extensions that are announced and may be asked for (OpenSSH PROTOCOL §4). One request to
+    /// hash a file is small and may take long.
     fn extensions(&self) -> Extensions {
         Extensions::NONE.with(Extension::Limits)
     }
@@ -162,6 +163,14 @@ pub trait FileSystem: Debug + Send + Sync + 'static {
         unsupported()
     }
 
+    /// `check-file-handle` and `check-file-name`
+    /// (draft-ietf-secsh-filexfer-extensions-00 §3): what computes hashes by the algorithm of this name,
+    /// such as `sha256`. Asked only where one of the two is among the
+    /// [`extensions`](Self::extensions).
+    fn hasher(&self, _algorithm: &[u8]) -> Option<Box<dyn Hasher>> {
+        None
+    }
+
     /// `users-groups-by-id@openssh.com`: a name for each number, empty where there is none.
     ///
     /// # Errors
@@ -273,6 +282,15 @@ pub trait Directory: Debug + Send {
     fn stat_vfs(&self) -> Outcome<StatVfs> {
         unsupported()
     }
+}
+
+/// Computes a hash, and then the next one.
+pub trait Hasher {
+    /// More of what is hashed.
+    fn update(&mut self, data: &[u8]);
+
+    /// The hash of all since the beginning, or since the last one.
+    fn finish(&mut self) -> Bytes;
 }
 
 /// Tells files from each other: for local ones device and inode.

@@ -22,7 +22,7 @@ mod serve;
 mod tests;
 
 pub(crate) use engine::Engine;
-pub use file_system::{Directory, File, FileId, FileSystem, Outcome};
+pub use file_system::{Directory, File, FileId, FileSystem, Hasher, Outcome};
 pub use longname::longname;
 pub use memory::MemFs;
 pub use observe::{ClosedBy, Event, Observe};

@@ -17,6 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 mod copy;
+mod hash;
+
+use hash::Wanted;
 
 /// A request, and what it is about.
 #[derive(Debug)]
@@ -128,6 +131,25 @@ impl Inner {
                 link,
                 reply,
             } => reply.with(self.two(name, &link, &target, || fs.symlink(&target, &link))),
+            Asked::CheckFileName {
+                path,
+                algorithms,
+                offset,
+                len,
+                block_size,
+                reply,
+            } => reply.with(self.one(name, &path, || {
+                let file = fs.open(&path, OpenFlags::READ, &Attrs::default())?;
+                let wanted = Wanted {
+                    algorithms: &algorithms,
+                    offset,
+                    len,
+                    block_size,
+                };
+                let hashes = self.hash(&*file, &wanted)?;
+                file.close()?;
+                Ok(hashes)
+            })),
             Asked::UsersGroupsById {
                 users,
                 groups,
@@ -212,6 +234,22 @@ impl Inner {
             }
             Asked::Fsync { reply, .. } => reply.with(self.one(name, path, || file.sync())),
             Asked::Fstatvfs { reply, .. } => reply.with(guarded(|| file.stat_vfs())),
+            Asked::CheckFileHandle {
+                algorithms,
+                offset,
+                len,
+                block_size,
+                reply,
+                ..
+            } => reply.with(self.one(name, path, || {
+                let wanted = Wanted {
+                    algorithms: &algorithms,
+                    offset,
+                    len,
+                    block_size,
+                };
+                self.hash(&**file, &wanted)
+            })),
             other => other.refuse(NOT_A_DIRECTORY),
         }
     }

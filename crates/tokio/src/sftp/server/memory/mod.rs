@@ -156,7 +156,7 @@ impl Default for MemFs {
 
 impl FileSystem for MemFs {
     fn extensions(&self) -> Extensions {
-        Extensions::ALL
+        Extensions::OPENSSH
     }
 
     fn open(&self, path: &[u8], flags: OpenFlags, attrs: &Attrs) -> Outcome<Arc<dyn File>> {
