@@ -338,10 +338,12 @@ async fn filename_too_long() {
         assert!(error.to_string().contains("too long"), "{error}");
         let log = world.sshd.sftp_log();
         assert!(log.contains("lstat"), "{log}");
-        assert!(!log.contains("CREATE"), "said before anything is sent: {log}");
+        assert!(
+            !log.contains("CREATE"),
+            "said before anything is sent: {log}"
+        );
         let fits = "m".repeat(255);
         good(world.send(keys, vec![document(&fits, "x")]).await);
-    }
     }
 }
 
