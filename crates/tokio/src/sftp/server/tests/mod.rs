@@ -1,5 +1,6 @@
 //! Sessions by scripts: a client machine on one end, the engine on the other, nothing between.
 
+mod hashes;
 mod model;
 mod order;
 mod requests;
