@@ -238,6 +238,17 @@ fn without_any_credential_the_error_says_how_to_give_one() {
 }
 
 #[test]
+fn without_user_and_its_variable_the_system_names_the_account() {
+    let scene = Scene::start();
+    let target = format!("sftp://127.0.0.1:{}/", scene.sshd.port());
+    let mut program = scene.program();
+    program.env_remove("USER").args(["list", &target]);
+    let ran = scene.finished(program.args(scene.trusted()).output().unwrap());
+    // Whether the server knows that account depends on who runs this test.
+    assert!(matches!(ran.code, Some(0 | 5)), "{ran:?}");
+}
+
+#[test]
 fn a_missing_directory_is_told_as_such() {
     let scene = Scene::start();
     scene.get("absent", &[]).failed(1, "not-found", &["absent"]);
