@@ -111,10 +111,29 @@ impl Environment {
         Ok(state.join("sansftp").join("listen"))
     }
 
-    /// A path of a configuration, `~` being the home.
+    /// A path of the configuration or of a flag, `~` at its front being the home: shells expand
+    /// `--journal ~/x`, and some do not expand `--journal=~/x`.
+    pub(crate) fn expanded(&self, path: &Path) -> PathBuf {
+        match (path.strip_prefix("~"), &self.home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => path.to_owned(),
+        }
+    }
+
     fn expand(&self, path: &mut PathBuf) {
-        if let (Ok(rest), Some(home)) = (path.strip_prefix("~"), &self.home) {
-            *path = home.join(rest);
+        *path = self.expanded(path);
+    }
+
+    /// The same for the paths of an operation.
+    fn expand_operation(&self, operation: &mut Operation) {
+        let journal = match operation {
+            Operation::Get(get) => &mut get.journal,
+            Operation::Listen(listen) => &mut listen.get.journal,
+            Operation::Send(send) => &mut send.journal,
+            Operation::List(_) | Operation::Delete(_) => return,
+        };
+        if let Some(journal) = journal {
+            self.expand(journal);
         }
     }
 }
@@ -155,22 +174,28 @@ pub(crate) struct Trust {
 /// # Errors
 /// `configuration`, as all of this module.
 pub(crate) fn get(args: &GetArgs, environment: &Environment) -> Result<Step> {
-    let config = Configured::of(&args.reach, environment)?;
-    let (connection, directory) =
-        config.session(&args.target.target, &args.reach, &args.session)?;
-    once(&directory, args.flags.remote_directory.as_ref())?;
+    let Reached {
+        config,
+        connection,
+        directory,
+    } = reached(
+        (&args.target.target, args.flags.remote_directory.as_ref()),
+        (&args.reach, &args.session),
+        environment,
+    )?;
     let (operation, properties) = operations::get(
         &config,
         args.target.operation.as_deref(),
         &args.flags,
         directory,
     )?;
-    is_there(&args.into)?;
+    let into = environment.expanded(&args.into);
+    is_there(&into)?;
     Ok(Step {
         connection,
         operation,
         documents: vec![document(properties)],
-        into: Some(args.into.clone()),
+        into: Some(into),
         jobs: args.jobs.of(),
     })
 }
@@ -203,10 +228,15 @@ pub(crate) enum Kept {
 
 /// Resolves `sansftp listen`.
 pub(crate) fn listen(args: &ListenArgs, environment: &Environment) -> Result<Watch> {
-    let config = Configured::of(&args.reach, environment)?;
-    let (connection, directory) =
-        config.session(&args.target.target, &args.reach, &args.session)?;
-    once(&directory, args.flags.remote_directory.as_ref())?;
+    let Reached {
+        config,
+        connection,
+        directory,
+    } = reached(
+        (&args.target.target, args.flags.remote_directory.as_ref()),
+        (&args.reach, &args.session),
+        environment,
+    )?;
     let (mut listen, properties) = operations::listen(
         &config,
         args.target.operation.as_deref(),
@@ -215,22 +245,20 @@ pub(crate) fn listen(args: &ListenArgs, environment: &Environment) -> Result<Wat
         directory,
     )?;
     let kept = match &mut listen.get.journal {
-        Some(journal) => {
-            environment.expand(journal);
-            Kept::Named
-        }
+        Some(_) => Kept::Named,
         unset => {
             let name = journal_name(&connection.account());
             *unset = Some(environment.listeners()?.join(name));
             Kept::ByDefault
         }
     };
-    is_there(&args.into)?;
+    let into = environment.expanded(&args.into);
+    is_there(&into)?;
     Ok(Watch {
         connection,
         listen,
         properties,
-        into: args.into.clone(),
+        into,
         kept,
         jobs: args.jobs.of(),
     })
@@ -264,10 +292,15 @@ fn is_there(into: &Path) -> Result<()> {
 
 /// Resolves `sansftp send`.
 pub(crate) fn send(args: &SendArgs, environment: &Environment) -> Result<Step> {
-    let config = Configured::of(&args.reach, environment)?;
-    let (connection, directory) =
-        config.session(&args.target.target, &args.reach, &args.session)?;
-    once(&directory, args.flags.remote_directory.as_ref())?;
+    let Reached {
+        config,
+        connection,
+        directory,
+    } = reached(
+        (&args.target.target, args.flags.remote_directory.as_ref()),
+        (&args.reach, &args.session),
+        environment,
+    )?;
     let (operation, mut properties) = operations::send(
         &config,
         args.target.operation.as_deref(),
@@ -302,10 +335,15 @@ pub(crate) fn send(args: &SendArgs, environment: &Environment) -> Result<Step> {
 
 /// Resolves `sansftp list`.
 pub(crate) fn list(args: &ListArgs, environment: &Environment) -> Result<Step> {
-    let config = Configured::of(&args.reach, environment)?;
-    let (connection, directory) =
-        config.session(&args.target.target, &args.reach, &args.session)?;
-    once(&directory, args.flags.remote_directory.as_ref())?;
+    let Reached {
+        config,
+        connection,
+        directory,
+    } = reached(
+        (&args.target.target, args.flags.remote_directory.as_ref()),
+        (&args.reach, &args.session),
+        environment,
+    )?;
     let (operation, properties) = operations::list(
         &config,
         args.target.operation.as_deref(),
@@ -323,10 +361,15 @@ pub(crate) fn list(args: &ListArgs, environment: &Environment) -> Result<Step> {
 
 /// Resolves `sansftp delete`: each name is a document.
 pub(crate) fn delete(args: &DeleteArgs, environment: &Environment) -> Result<Step> {
-    let config = Configured::of(&args.reach, environment)?;
-    let (connection, directory) =
-        config.session(&args.target.target, &args.reach, &args.session)?;
-    once(&directory, args.flags.remote_directory.as_ref())?;
+    let Reached {
+        config,
+        connection,
+        directory,
+    } = reached(
+        (&args.target.target, args.flags.remote_directory.as_ref()),
+        (&args.reach, &args.session),
+        environment,
+    )?;
     let (operation, properties) = operations::delete(
         &config,
         args.target.operation.as_deref(),
@@ -352,11 +395,17 @@ pub(crate) fn delete(args: &DeleteArgs, environment: &Environment) -> Result<Ste
 
 /// Resolves `sansftp test`: everything in a directory is listed.
 pub(crate) fn test(args: &TestArgs, environment: &Environment) -> Result<Step> {
-    let config = Configured::of(&args.reach, environment)?;
-    let (connection, directory) = config.session(&args.target, &args.reach, &args.session)?;
-    once(&directory, args.remote_directory.as_ref())?;
-    let mut properties = Properties::default();
     let flag = args.remote_directory.as_ref();
+    let Reached {
+        connection,
+        directory,
+        ..
+    } = reached(
+        (&args.target, flag),
+        (&args.reach, &args.session),
+        environment,
+    )?;
+    let mut properties = Properties::default();
     if let Some(directory) = directory.or_else(|| flag.map(|flag| flag.as_bytes().to_vec())) {
         properties.set("remote-directory", directory);
     }
@@ -385,8 +434,11 @@ pub(crate) fn trust(args: &TrustArgs, environment: &Environment) -> Result<Trust
                 .with_hint("write it as ssh-keygen -l prints it: SHA256:…"),
         );
     }
-    let config = Configured::of(&args.reach, environment)?;
-    let (connection, _) = config.session(&args.target, &args.reach, &SessionArgs::default())?;
+    let Reached { connection, .. } = reached(
+        (&args.target, None),
+        (&args.reach, &SessionArgs::default()),
+        environment,
+    )?;
     Ok(Trust {
         connection,
         fingerprint: args.fingerprint.clone(),
@@ -400,12 +452,30 @@ fn document(properties: Properties) -> Document {
     }
 }
 
-/// A directory is named once: by TARGET or by the flag.
-fn once(directory: &Option<Vec<u8>>, flag: Option<&OsString>) -> Result<()> {
-    if directory.is_some() && flag.is_some() {
+/// What TARGET and the flags beside it lead to.
+struct Reached<'a> {
+    config: Configured<'a>,
+    connection: Connection,
+    /// The directory that TARGET names.
+    directory: Option<Vec<u8>>,
+}
+
+/// Resolves the TARGET of a command, beside which a flag may name the directory: once, not twice.
+fn reached<'a>(
+    (target, directory_flag): (&OsStr, Option<&OsString>),
+    (reach, session): (&ReachArgs, &SessionArgs),
+    environment: &'a Environment,
+) -> Result<Reached<'a>> {
+    let config = Configured::of(reach, environment)?;
+    let (connection, directory) = config.session(target, reach, session)?;
+    if directory.is_some() && directory_flag.is_some() {
         return Err(given_twice("a directory", "--remote-directory"));
     }
-    Ok(())
+    Ok(Reached {
+        config,
+        connection,
+        directory,
+    })
 }
 
 fn given_twice(what: &str, flag: &str) -> Error {
@@ -555,22 +625,29 @@ impl<'a> Configured<'a> {
         over_option(&mut connection.transcript, &session.transcript);
     }
 
-    /// The files of secrets; other paths are the connector's to expand.
+    /// All paths that it names.
     fn expand(&self, connection: &mut Connection) {
         let secret = |secret: &mut Option<SecretRef>| {
             if let Some(SecretRef::File(path)) = secret {
                 self.environment.expand(path);
             }
         };
-        if let Some(path) = &mut connection.transcript {
-            self.environment.expand(path);
-        }
         secret(&mut connection.password);
         secret(&mut connection.passphrase);
         if let Some(proxy) = &mut connection.proxy {
             secret(&mut proxy.password);
         }
-        if let Some(PrivateKey::Text(SecretRef::File(path))) = &mut connection.private_key {
+        if let Some(PrivateKey::Path(path) | PrivateKey::Text(SecretRef::File(path))) =
+            &mut connection.private_key
+        {
+            self.environment.expand(path);
+        }
+        let others = [
+            &mut connection.certificate,
+            &mut connection.known_hosts_file,
+            &mut connection.transcript,
+        ];
+        for path in others.into_iter().flatten() {
             self.environment.expand(path);
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn get(
     };
     let mut properties = Properties::default();
     get_flags(&mut get, &mut properties, flags);
-    checked(Operation::Get(get), properties, directory, place)
+    checked(config, Operation::Get(get), properties, directory, place)
 }
 
 /// The operation of `sansftp listen`, and what its outcomes carry.
@@ -62,7 +62,7 @@ pub(super) fn listen(
     over(&mut listen.stop_time, stop_time);
     get_flags(&mut listen.get, &mut properties, get);
     let operation = Operation::Listen(Box::new(listen));
-    let (operation, properties) = checked(operation, properties, directory, place)?;
+    let (operation, properties) = checked(config, operation, properties, directory, place)?;
     let Operation::Listen(listen) = operation else {
         unreachable!("it is the one that was checked");
     };
@@ -204,7 +204,7 @@ pub(super) fn send(
     over(&mut send.verify, verify);
     over(&mut send.checksum, checksum);
     over(&mut send.symlinks, symlinks);
-    checked(Operation::Send(send), properties, directory, place)
+    checked(config, Operation::Send(send), properties, directory, place)
 }
 
 /// The operation of `sansftp list`, and what its document brings along.
@@ -245,7 +245,7 @@ pub(super) fn list(
     over(&mut list.recursive, recursive);
     over(&mut list.max_depth, max_depth);
     over(&mut list.symlinks, symlinks);
-    checked(Operation::List(list), properties, directory, place)
+    checked(config, Operation::List(list), properties, directory, place)
 }
 
 /// The operation of `sansftp delete`, and what its documents bring along.
@@ -276,7 +276,13 @@ pub(super) fn delete(
     over(&mut delete.missing_ok, missing_ok);
     over(&mut delete.directories, directories);
     over(&mut delete.stop_on_error, stop_on_error);
-    checked(Operation::Delete(delete), properties, directory, place)
+    checked(
+        config,
+        Operation::Delete(delete),
+        properties,
+        directory,
+        place,
+    )
 }
 
 fn configured(config: &Configured<'_>, name: Option<&str>) -> Result<Option<(Operation, String)>> {
@@ -318,7 +324,8 @@ fn place_named(
 }
 
 fn checked(
-    operation: Operation,
+    config: &Configured<'_>,
+    mut operation: Operation,
     mut properties: Properties,
     directory: Option<Vec<u8>>,
     place: Option<String>,
@@ -326,6 +333,7 @@ fn checked(
     if let Some(directory) = directory {
         properties.set("remote-directory", directory);
     }
+    config.environment.expand_operation(&mut operation);
     operation
         .validate(&properties)
         .map_err(|error| at(place, error))?;

@@ -177,14 +177,13 @@ fn one(
     }
     config.settle(&mut connection)?;
     connection.validate()?;
-    let operation = file.operation(&step.operation)?.value.clone();
-    let mut into = step.into.clone();
-    if let Some(into) = &mut into {
-        config.environment.expand(into);
-    }
-    if is_last && args.into.is_some() {
-        into = args.into.cloned();
-    }
+    let mut operation = file.operation(&step.operation)?.value.clone();
+    config.environment.expand_operation(&mut operation);
+    let into = match args.into {
+        Some(into) if is_last => Some(into),
+        _ => step.into.as_ref(),
+    };
+    let into = into.map(|into| config.environment.expanded(into));
     let fetches = matches!(operation, Operation::Get(_) | Operation::Listen(_));
     match &into {
         Some(into) if fetches && is_last => is_there(into)?,

@@ -424,3 +424,67 @@ fn a_process_shows_the_password_of_the_environment_to_one_account_at_most() {
             .all(|step| step.connection.password == variable)
     );
 }
+
+#[test]
+fn a_tilde_at_the_front_of_a_path_is_the_home_in_each_key_and_flag() {
+    let place = place();
+    let text = r#"
+[connections.gate]
+host = "gate"
+password = { file = "~/password" }
+
+[connections.there]
+host = "there"
+jump = ["gate"]
+private-key = "~/key"
+certificate = "~/certificate"
+known-hosts-file = "~/known"
+transcript = "~/transcript"
+
+[operations.fetch]
+action = "get"
+journal = "~/journal"
+
+[operations.put]
+action = "send"
+journal = "~/journal"
+
+[processes.through]
+steps = [ { connection = "there", operation = "fetch" }, { connection = "there", operation = "put" } ]
+"#;
+    fs::write(place.directory.path().join("sansftp.toml"), text).unwrap();
+    let home = |name: &str| PathBuf::from("/users/me").join(name);
+    let journal = |operation: &Operation| match operation {
+        Operation::Get(get) => get.journal.clone(),
+        Operation::Send(send) => send.journal.clone(),
+        _ => None,
+    };
+    let check = |connection: &Connection| {
+        let key = connection.private_key.clone();
+        assert_eq!(key, Some(PrivateKey::Path(home("key"))));
+        assert_eq!(connection.certificate, Some(home("certificate")));
+        assert_eq!(connection.known_hosts_file, Some(home("known")));
+        assert_eq!(connection.transcript, Some(home("transcript")));
+        let Jump::Connection(gate) = &connection.jump[0] else {
+            panic!("{:?}", connection.jump);
+        };
+        assert_eq!(gate.password, Some(SecretRef::File(home("password"))));
+    };
+    let fetched = place.plan(&["get", "there", "--operation", "fetch"]);
+    let fetched = fetched.unwrap();
+    check(&fetched.connection);
+    assert_eq!(journal(&fetched.operation), Some(home("journal")));
+    let sent = place.plan(&["send", "there", "file", "--journal=~/other"]);
+    assert_eq!(journal(&sent.unwrap().operation), Some(home("other")));
+    let Command::Run(args) = Cli::parse_from(["sansftp", "run", "through"]).command else {
+        panic!("no process");
+    };
+    let process = run(&args, &place.environment).unwrap();
+    assert_eq!(process.steps.len(), 2);
+    for step in &process.steps {
+        check(&step.connection);
+        assert_eq!(journal(&step.operation), Some(home("journal")));
+    }
+    let nowhere = place.refusal(&["get", "there", "--into", "~/nowhere"]);
+    assert!(nowhere.contains("/users/me/nowhere"), "{nowhere}");
+}

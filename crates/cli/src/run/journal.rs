@@ -12,6 +12,7 @@ use crate::args::{
 };
 use crate::ask;
 use crate::output::Output;
+use crate::plan::Environment;
 use crate::signals::Signals;
 
 /// So many entries are held at a time.
@@ -20,15 +21,16 @@ const PAGE: usize = 500;
 /// Does what was asked, until a signal comes.
 pub(super) async fn run(
     args: &JournalArgs,
+    environment: &Environment,
     output: &mut Output,
     signals: &mut Signals,
 ) -> Result<(), Ended> {
     let doing = async {
         match &args.what {
-            JournalCommand::List(args) => list(args, output).await,
-            JournalCommand::Show(args) => show(args, output).await,
-            JournalCommand::Retry(args) => retry(args, output).await,
-            JournalCommand::Forget(args) => forget(args, output).await,
+            JournalCommand::List(args) => list(args, environment, output).await,
+            JournalCommand::Show(args) => show(args, environment, output).await,
+            JournalCommand::Retry(args) => retry(args, environment, output).await,
+            JournalCommand::Forget(args) => forget(args, environment, output).await,
         }
     };
     tokio::select! {
@@ -37,8 +39,12 @@ pub(super) async fn run(
     }
 }
 
-async fn list(args: &JournalListArgs, output: &mut Output) -> Result<()> {
-    let journal = open(&args.file).await?;
+async fn list(
+    args: &JournalListArgs,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<()> {
+    let journal = open(&args.file, environment).await?;
     let query = Query {
         state: args.state.clone(),
         account: args.account.clone(),
@@ -56,8 +62,12 @@ async fn list(args: &JournalListArgs, output: &mut Output) -> Result<()> {
     Ok(())
 }
 
-async fn show(args: &JournalShowArgs, output: &mut Output) -> Result<()> {
-    let journal = open(&args.file).await?;
+async fn show(
+    args: &JournalShowArgs,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<()> {
+    let journal = open(&args.file, environment).await?;
     match journal.entry(args.entry).await? {
         Some(record) => output.journal_whole(&record),
         None => return Err(unknown(args.entry)),
@@ -65,8 +75,12 @@ async fn show(args: &JournalShowArgs, output: &mut Output) -> Result<()> {
     Ok(())
 }
 
-async fn retry(args: &JournalRetryArgs, output: &mut Output) -> Result<()> {
-    let journal = open(&args.file).await?;
+async fn retry(
+    args: &JournalRetryArgs,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<()> {
+    let journal = open(&args.file, environment).await?;
     let mut entries = args.entries.clone();
     if args.failed {
         let query = Query {
@@ -90,8 +104,12 @@ async fn retry(args: &JournalRetryArgs, output: &mut Output) -> Result<()> {
     Ok(())
 }
 
-async fn forget(args: &JournalForgetArgs, output: &mut Output) -> Result<()> {
-    let journal = open(&args.file).await?;
+async fn forget(
+    args: &JournalForgetArgs,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<()> {
+    let journal = open(&args.file, environment).await?;
     let mut entries = args.entries.clone();
     if let Some(age) = args.older_than {
         let query = Query {
@@ -117,8 +135,8 @@ async fn forget(args: &JournalForgetArgs, output: &mut Output) -> Result<()> {
     Ok(())
 }
 
-async fn open(file: &JournalFile) -> Result<Journal> {
-    let path = file.journal.clone();
+async fn open(file: &JournalFile, environment: &Environment) -> Result<Journal> {
+    let path = environment.expanded(&file.journal);
     match tokio::task::spawn_blocking(move || Journal::open_existing(&path)).await {
         Ok(opened) => opened,
         Err(error) => Err(Error::new(

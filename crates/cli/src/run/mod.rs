@@ -128,7 +128,7 @@ async fn carry_out(
         Command::Run(args) => process::run(plan::run(args, environment)?, output, signals).await,
         Command::Plan(args) => process::plan(plan::plan(args, environment)?, output, signals).await,
         Command::Test(args) => test::run(plan::test(args, environment)?, output, signals).await,
-        Command::Journal(args) => journal::run(args, output, signals).await,
+        Command::Journal(args) => journal::run(args, environment, output, signals).await,
         Command::Trust(args) => trust::run(plan::trust(args, environment)?, output, signals).await,
         Command::Serve(args) => {
             serve::run(plan::serve(args, environment)?, &args.output, signals).await
