@@ -567,7 +567,7 @@ mod tests {
     #[test]
     fn the_configuration_of_the_readme_can_be_used_as_it_stands() {
         let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-        let readme = std::fs::read_to_string(readme).unwrap();
+        let readme = fs::read_to_string(readme).unwrap();
         let (_, shown) = readme.split_once("```toml\n").unwrap();
         let (shown, _) = shown.split_once("```").unwrap();
         let config = parse(shown).unwrap();
