@@ -84,6 +84,22 @@ async fn an_equal_document_of_another_sender_is_not_taken_for_this_one() {
     }
 }
 
+#[tokio::test]
+async fn what_a_directory_is_really_called_is_asked_once_in_a_step() {
+    let server = server_of(Behaviour::openssh(), &[]);
+    let sending = Send {
+        move_to_directory: Some("pub".to_owned()),
+        ..into(IfExists::Rename)
+    };
+    let documents = (0..100).map(|n| document(&format!("{n}.txt"), "x"));
+    for outcome in send(&server, sending, documents.collect()).await {
+        assert_eq!(outcome.status, Status::Ok, "{:?}", outcome.error);
+    }
+    let calls = server.calls();
+    let asked = calls.iter().filter(|call| call.starts_with("realpath"));
+    assert_eq!(asked.count(), 3, "the home and the two directories");
+}
+
 /// Copying between devices did not look at it, and a step went on for as long as the file was large.
 #[tokio::test]
 async fn a_stop_ends_a_copy_between_devices_and_leaves_nothing_of_it() {
