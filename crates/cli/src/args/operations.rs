@@ -194,8 +194,8 @@ pub(crate) struct SendFlags {
     /// Let the server put the file on its disk before it counts; where it can, when unset.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) fsync: Option<bool>,
-    /// How the result is looked at before it is published: size when unset; hash by reading it
-    /// back.
+    /// How the result is looked at before it is published: size when unset; hash, by the server
+    /// where it can, else by reading it back.
     #[arg(long, value_name = "HOW", value_parser = words::<Verify>(Verify::WORDS))]
     pub(crate) verify: Option<Verify>,
     /// Compute the SHA-256 on the way.
