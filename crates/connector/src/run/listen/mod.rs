@@ -44,6 +44,9 @@ use crate::retry::scattered;
 /// So many changes are recorded at once; so many are told again at most when the process dies.
 const BATCH: usize = 1000;
 
+/// So often the journal is rid of what it is to keep no longer.
+const DAILY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Who is away is asked again after this long at the latest, unless the interval is longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
@@ -139,6 +142,7 @@ async fn listener<C: Connect>(
         skips: Skips::default(),
         unwritten: Vec::new(),
         listed_at: Instant::now(),
+        pruned_at: Instant::now(),
     };
     listener.go().await
 }
@@ -160,6 +164,8 @@ struct Listener<'a, C: Connect> {
     unwritten: Vec<Listed>,
     /// When the last listing had ended.
     listed_at: Instant,
+    /// When the journal was last rid of what is old; it was when it was opened.
+    pruned_at: Instant,
 }
 
 /// The directory, and what is known of it.
@@ -313,6 +319,7 @@ impl<C: Connect> Listener<'_, C> {
         let taken = self.take(due).await;
         self.write().await?;
         taken?;
+        self.prune().await?;
         if let Some(trouble) = away.take() {
             let back = Back {
                 away: trouble.since.elapsed(),
@@ -584,6 +591,18 @@ impl<C: Connect> Listener<'_, C> {
         }
         done?;
         self.taken = Taken::Before;
+        Ok(())
+    }
+
+    /// A listener goes on for ever, and its journal is not to grow for ever.
+    async fn prune(&mut self) -> Result<()> {
+        let Some(keep) = self.listen.get.journal_keep else {
+            return Ok(());
+        };
+        if self.pruned_at.elapsed() >= DAILY {
+            self.journal.prune(keep).await?;
+            self.pruned_at = Instant::now();
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::document::Properties;
+use crate::journal::{Journal, Query};
 use crate::listen::{ListenEvent, Listening};
 use crate::mem::{Fault, What, When};
 use crate::operation::{Change, GetAction, Listen};
@@ -321,4 +322,28 @@ async fn a_directory_that_is_closed_is_told_once_and_its_files_are_not_deleted()
     let (heard, class) = ear.stopped().await;
     assert_eq!(heard, ["added a", "fetched a", "away permission"]);
     assert_eq!(class, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_is_rid_of_old_entries_each_day_and_not_only_when_it_starts() {
+    let scene = Scene::new();
+    scene.put("a", "first");
+    let mut options = scene.options(GetAction::GetAndDelete);
+    options.interval = Duration::from_secs(60 * 60);
+    options.get.stable_for = Duration::ZERO;
+    options.get.journal_keep = Some(Duration::from_millis(1));
+    let mut ear = scene.listen(options);
+    ear.polls(2).await;
+    assert_eq!(scene.delivered().len(), 1);
+    let journal = Journal::open(&scene.folder.path().join("journal")).unwrap();
+    let entries = async || {
+        let query = Query::default();
+        let all = journal.entries(&query, None, 10);
+        all.await.unwrap().len()
+    };
+    assert_eq!(entries().await, 1);
+    // The journal counts by the time of day, which does not stand still.
+    std::thread::sleep(Duration::from_millis(10));
+    ear.polls(26).await;
+    assert_eq!(entries().await, 0);
 }
