@@ -16,6 +16,7 @@ use sansftp_connector::outcome::{Outcome, Status};
 use sansftp_connector::sftp::SftpConnect;
 use sansftp_connector::{Class, Connector, Destination};
 use sansftp_testkit::faultproxy::{FaultProxy, Plan};
+pub(crate) use sansftp_testkit::seeds::noise;
 use sansftp_testkit::serve::program;
 use sansftp_testkit::sshd::{ClientKey, Sshd};
 use tempfile::TempDir;
@@ -276,20 +277,6 @@ fn tree(root: &Path) -> Files {
         }
     }
     found
-}
-
-/// Bytes that no offset error would keep.
-pub(crate) fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    (0..len.div_ceil(8))
-        .flat_map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        })
-        .take(len)
-        .collect()
 }
 
 /// What a program of OpenSSH says.

@@ -54,6 +54,15 @@ impl Rng {
     }
 }
 
+/// `len` bytes that no compression and no error in an offset would keep; the same each time.
+pub fn noise(len: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Rng::new(1)
+        .write_to(&mut bytes, len as u64)
+        .expect("a vector takes all that is written to it");
+    bytes
+}
+
 /// Takes decisions off the front of a fuzzer's input; when that has run out, every decision is 0.
 #[derive(Debug, Clone)]
 pub struct Choices<'a>(&'a [u8]);

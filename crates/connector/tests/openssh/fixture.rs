@@ -18,6 +18,7 @@ use sansftp_connector::outcome::{Outcome, Status};
 use sansftp_connector::progress::{Observer, Progress};
 use sansftp_connector::sftp::SftpConnect;
 use sansftp_connector::{Class, Connector, Destination, is_ours};
+pub(crate) use sansftp_testkit::seeds::noise;
 use sansftp_testkit::sshd::{ClientKey, Sshd};
 
 pub(crate) fn connection(sshd: &Sshd) -> Connection {
@@ -192,18 +193,4 @@ pub(crate) fn cut_sessions(listener: u32) {
             }
         }
     }
-}
-
-/// Bytes that no compression and no offset error would keep.
-pub(crate) fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    (0..len.div_ceil(8))
-        .flat_map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        })
-        .take(len)
-        .collect()
 }

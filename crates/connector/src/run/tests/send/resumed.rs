@@ -1,6 +1,8 @@
 //! Send after a lost connection: what goes on where it was acknowledged, what begins again, and what
 //! progress is told of it.
 
+use sansftp_testkit::seeds::noise;
+
 use super::*;
 
 /// Chunks of a body that cannot be read twice.
@@ -19,16 +21,15 @@ fn streamed(name: &str, body: &str) -> Document {
     }
 }
 
-fn noise(len: usize) -> String {
-    (0u64..)
-        .map(|n| char::from(b'a' + (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59) as u8 % 26))
-        .take(len)
-        .collect()
+/// Noise that is text.
+fn letters(len: usize) -> String {
+    let noise = noise(len).into_iter();
+    noise.map(|byte| char::from(b'a' + byte % 26)).collect()
 }
 
 #[tokio::test]
 async fn an_upload_that_is_cut_off_goes_on_where_it_was_acknowledged() {
-    let body = noise(1_500_000);
+    let body = letters(1_500_000);
     let wanted = crate::run::compare::sha256({
         let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
         digest.update(body.as_bytes());
@@ -73,7 +74,7 @@ async fn an_upload_that_is_cut_off_goes_on_where_it_was_acknowledged() {
 
 #[tokio::test]
 async fn without_resume_an_upload_begins_again_and_a_stream_cannot() {
-    let body = noise(600_000);
+    let body = letters(600_000);
     let sending = Send {
         resume: false,
         ..into(IfExists::Rename)
@@ -100,7 +101,7 @@ async fn without_resume_an_upload_begins_again_and_a_stream_cannot() {
 
 #[tokio::test]
 async fn what_somebody_else_wrote_into_a_temporary_file_is_not_gone_on_with() {
-    let body = noise(900_000);
+    let body = letters(900_000);
     let server = server_of(Behaviour::openssh(), &[]);
     server.cut_after("write ", 3);
     server.before("open-write ", |files| {
