@@ -200,6 +200,12 @@ impl Known {
             .collect()
     }
 
+    /// Whether this version has been taken, or is none of those that are.
+    pub(crate) fn is_done(&self, path: &[u8], version: Version) -> bool {
+        let file = self.files.get(path);
+        file.is_some_and(|file| file.version == version && matches!(file.stage, Stage::Done))
+    }
+
     /// That it was added or modified has been told.
     pub(crate) fn told(&mut self, path: &[u8], version: Version, handling: Handling) {
         self.forget_candidate(path);

@@ -63,6 +63,9 @@ pub(crate) struct Walk<C: Connect> {
     retries: Option<Retries>,
 }
 
+/// Whether it is settled what becomes of a file, by its path below the directory and its attributes.
+pub(crate) type Settled<'a> = dyn Fn(&[u8], &Attrs) -> bool + Sync + 'a;
+
 enum Stage {
     Begin,
     Listing,
@@ -172,6 +175,16 @@ impl<C: Connect> Walk<C> {
     /// The directory cannot be listed, too much would have to be held, or the step is stopped.
     /// A directory below that cannot be listed is no error, but [`Seen::Failed`].
     pub(crate) async fn next(&mut self, session: &mut Session<C>) -> Result<Option<Vec<Seen>>> {
+        self.next_but(session, &|_, _| false).await
+    }
+
+    /// The same, asking for no done-file of those that are `settled`, by their path below the
+    /// directory.
+    pub(crate) async fn next_but(
+        &mut self,
+        session: &mut Session<C>,
+        settled: &Settled<'_>,
+    ) -> Result<Option<Vec<Seen>>> {
         loop {
             if let Stage::Ordered(held) = &mut self.stage {
                 let held = std::mem::take(held);
@@ -180,7 +193,7 @@ impl<C: Connect> Walk<C> {
             }
             session.open().await?;
             let stop = session.stop().clone();
-            let error = match stop.unless(self.advance(session.remote())).await {
+            let error = match stop.unless(self.advance(session.remote(), settled)).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(seen)) => {
                     let fresh = self.fresh(seen);
@@ -223,7 +236,11 @@ impl<C: Connect> Walk<C> {
     }
 
     /// One step: a directory opened, a batch fetched, or entries judged. `None` at the end.
-    async fn advance(&mut self, remote: &C::Remote) -> Result<Option<Vec<Seen>>> {
+    async fn advance(
+        &mut self,
+        remote: &C::Remote,
+        settled: &Settled<'_>,
+    ) -> Result<Option<Vec<Seen>>> {
         if let Stage::Begin = self.stage {
             self.begin(remote).await?;
             self.stage = Stage::Listing;
@@ -232,7 +249,7 @@ impl<C: Connect> Walk<C> {
             return self.ended().await;
         };
         let mut seen = match level.rest.is_empty() {
-            true => self.batch(remote).await?,
+            true => self.batch(remote, settled).await?,
             false => Vec::new(),
         };
         while let Some(level) = self.levels.last_mut() {
@@ -301,7 +318,7 @@ impl<C: Connect> Walk<C> {
     }
 
     /// The next batch of the innermost listing.
-    async fn batch(&mut self, remote: &C::Remote) -> Result<Vec<Seen>> {
+    async fn batch(&mut self, remote: &C::Remote, settled: &Settled<'_>) -> Result<Vec<Seen>> {
         let level = self.levels.last_mut().expect("a listing is open");
         let directory = level.directory.clone();
         let batch = match level.listing.batch().await {
@@ -333,7 +350,17 @@ impl<C: Connect> Walk<C> {
             look_behind_links(&self.choice, remote, &directory, &mut looked).await?;
         }
         if self.choice.done_file.is_some() && !matches!(self.look, Look::First(_)) {
-            look_for_done_files(&self.choice, self.now, remote, &directory, &mut looked).await?;
+            let relative = Arc::clone(&level.relative);
+            let open = |looked: &Looked| {
+                let found = Found {
+                    entry: looked.entry.clone(),
+                    directory: directory.clone(),
+                    relative: Arc::clone(&relative),
+                };
+                !settled(&found.relative_path(), looked.attrs())
+            };
+            let (choice, now) = (&self.choice, self.now);
+            look_for_done_files(choice, now, remote, &directory, &mut looked, open).await?;
         }
         if !matches!(self.look, Look::First(_)) {
             look_into_journal(
@@ -551,13 +578,14 @@ async fn look_into_journal(
     Ok(())
 }
 
-/// Looks for the done-files of those that would be taken.
+/// Looks for the done-files of those that would be taken, where that is still `open`.
 async fn look_for_done_files<R: Remote>(
     choice: &Choice,
     now: i64,
     remote: &R,
     directory: &RemotePath,
     batch: &mut [Looked],
+    open: impl Fn(&Looked) -> bool,
 ) -> Result<()> {
     let Some(done_file) = &choice.done_file else {
         return Ok(());
@@ -566,6 +594,7 @@ async fn look_for_done_files<R: Remote>(
     let candidates = batch.iter_mut().filter(|looked| {
         choice.judge(&looked.entry, looked.attrs(), now) == Judged::Take
             && !names.contains(&done_file.of(&looked.entry.name))
+            && open(looked)
     });
     let mut candidates: Vec<&mut Looked> = candidates.collect();
     for some in candidates.chunks_mut(LOOKS) {

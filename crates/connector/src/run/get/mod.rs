@@ -155,7 +155,13 @@ pub(super) async fn run_chosen<C: Connect>(
     let (plan, mut crew) = prepare(step, get, properties, changed).await?;
     crew.settle(&plan).await?;
     crew.take_all(&plan, chosen).await;
-    Ok(finish(&plan, crew).await)
+    let dead = crew.first.dead().cloned();
+    let well = finish(&plan, crew).await;
+    match dead {
+        // What was not handed out is left for another time.
+        Some(dead) if chosen.size_hint().1 != Some(0) => Err(dead),
+        _ => Ok(well),
+    }
 }
 
 /// Opens the local directory and the session, and finds the directories at the server.
@@ -274,8 +280,9 @@ impl<C: Connect> Hand<'_, C> {
     async fn work(mut self, chosen: &Mutex<&mut (dyn Iterator<Item = Found> + Send)>) {
         loop {
             // A hand without a session leaves the files to the others; the last one stays, and
-            // says of each what is wrong.
-            if self.session.open().await.is_err() && self.plan.can_spare_one() {
+            // says of each what is wrong, unless they are met again.
+            let meets_again = self.plan.changed == Changed::Skipped;
+            if self.session.open().await.is_err() && (self.plan.can_spare_one() || meets_again) {
                 return;
             }
             let stopped = self.session.stop().check().is_err();

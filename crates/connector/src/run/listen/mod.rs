@@ -355,7 +355,14 @@ impl<C: Connect> Listener<'_, C> {
         let mut unread: Vec<Relative> = Vec::new();
         let begun = Instant::now();
         place.known.begin();
-        while let Some(batch) = walk.next(&mut self.step.session).await? {
+        loop {
+            // A file that was taken was done once; a listing is not the time to ask again.
+            let known = &self.place.as_ref().expect("it was just found").known;
+            let settled = |path: &[u8], attrs: &Attrs| known.is_done(path, Version::from(attrs));
+            let batch = walk.next_but(&mut self.step.session, &settled).await?;
+            let Some(batch) = batch else {
+                break;
+            };
             for seen in batch {
                 differences.polled.listed += 1;
                 let (found, standing) = match seen {

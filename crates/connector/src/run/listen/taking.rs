@@ -38,6 +38,10 @@ impl Iterator for Feed {
         }
         self.left.next()
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left.len()))
+    }
 }
 
 /// The outcomes of what is taken, and what they mean for what is known.

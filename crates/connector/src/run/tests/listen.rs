@@ -21,7 +21,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let server = Server::new(Behaviour::openssh());
+        Self::on(Behaviour::openssh())
+    }
+
+    fn on(behaviour: Behaviour) -> Self {
+        let server = Server::new(behaviour);
         server.files(|files| {
             files.make_directories(b"/home/user/out");
         });
@@ -185,6 +189,78 @@ async fn what_is_known_is_not_opened_and_not_looked_at_again() {
         .collect();
     assert!(others.is_empty(), "{others:?}");
     ear.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_done_file_of_what_was_taken_is_not_looked_for_again() {
+    // A listing that never has a file and its done-file in one answer.
+    let scene = Scene::on(Behaviour {
+        batch: 1,
+        ..Behaviour::openssh()
+    });
+    for name in ["a", "a.done", "b", "b.done"] {
+        scene.put(name, name);
+    }
+    let mut listen = scene.options(GetAction::Get);
+    listen.get.done_file = Some("{name}.done".to_owned());
+    let mut ear = scene.listen(listen);
+    ear.polls(3).await;
+    assert!(
+        ear.heard.contains(&"fetched b".to_owned()),
+        "{:?}",
+        ear.heard
+    );
+    let looks = |from: usize| {
+        let calls = scene.server.calls().split_off(from);
+        calls
+            .iter()
+            .filter(|call| call.starts_with("lstat "))
+            .count()
+    };
+    let before = scene.server.calls().len();
+    ear.polls(3).await;
+    assert_eq!(looks(before), 0);
+    let before = scene.server.calls().len();
+    scene.put("a", "another a");
+    ear.polls(3).await;
+    assert!(
+        looks(before) > 0,
+        "a new version waits for its done-file again"
+    );
+    ear.stopped().await;
+}
+
+/// By the real clock, which a thread with an unfinished file does not stop.
+#[tokio::test]
+async fn what_was_not_begun_when_the_server_went_away_has_not_failed() {
+    let scene = Scene::new();
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        scene.put(name, name);
+    }
+    let mut listen = scene.options(GetAction::Get);
+    listen.interval = Duration::from_millis(1);
+    listen.get.stable_for = listen.interval;
+    let mut ear = scene.listen(listen);
+    ear.polls(1).await;
+    scene.server.refuse("connect", RemoteErrorKind::Failure);
+    scene.server.cut_after("open ", 1);
+    while !ear.heard.iter().any(|it| it.starts_with("away ")) {
+        assert!(ear.next().await.is_some());
+    }
+    let failed: Vec<_> = ear
+        .heard
+        .iter()
+        .filter(|it| it.starts_with("failed"))
+        .collect();
+    assert_eq!(failed, ["failed a"], "{:?}", ear.heard);
+    scene.server.allow_all();
+    while scene.delivered().len() < names.len() {
+        assert!(ear.next().await.is_some());
+    }
+    let (heard, class) = ear.stopped().await;
+    assert!(heard.contains(&"back".to_owned()), "{heard:?}");
+    assert_eq!(class, None);
 }
 
 #[tokio::test(start_paused = true)]
