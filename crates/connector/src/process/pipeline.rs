@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::operation::{After, Get, GetAction, Operation};
 use crate::outcome::Outcome;
 use crate::remote::Connect;
-use crate::run::{Cancel, Connector, Destination, Directories, Results};
+use crate::run::{Cancel, Confirmed, Connector, Destination, Directories, Results};
 
 /// So many documents wait between two steps at most. Each may have an open file behind it.
 const QUEUE: usize = 1;
@@ -68,6 +68,8 @@ impl<C: Connect> Pipeline<C> {
         let stages = fit_sessions(stages)?;
         let cancel = Cancel::default();
         let last = stages.len() - 1;
+        let gathering = (0..).zip(&stages).filter(|(_, stage)| gathers(stage));
+        let gathering = gathering.map(|(index, _)| index).max().unwrap_or(0);
         let stages = stages.into_iter().enumerate().map(|(index, stage)| {
             let directories = match index {
                 0 => Directories::Steer,
@@ -77,9 +79,13 @@ impl<C: Connect> Pipeline<C> {
                 true => Results::Final,
                 false => Results::PassedOn,
             };
+            let confirmed = match index < gathering && gathers(&stage) {
+                true => Confirmed::Together,
+                false => Confirmed::OneByOne,
+            };
             let connector = stage.connector.with_canceller(cancel.clone());
             Stage {
-                connector: connector.in_process(directories, results),
+                connector: connector.in_process(directories, results, confirmed),
                 operation: stage.operation,
             }
         });
@@ -112,8 +118,11 @@ impl<C: Connect> Pipeline<C> {
             if let Some(sender) = &sender {
                 connector = connector.with_destination(Destination::Documents(sender.clone()));
             }
+            // The next step comes to its end when no sender is left: what the destination's copy is
+            // for goes nowhere else, and the step itself says when it needs it no more.
+            let fetches = matches!(operation, Operation::Get(_) | Operation::Listen(_));
+            let sender = sender.filter(|_| !fetches);
             let outcomes = connector.run(operation, input);
-            // The destination's copy of the sender goes when the step is done, this one with it.
             drop(connector);
             steps.push(told(number, outcomes, sender).boxed());
             input = match receiver {
@@ -171,8 +180,9 @@ fn received(receiver: mpsc::Receiver<Document>) -> impl Stream<Item = Document> 
     })
 }
 
-/// A step that takes all its documents at once waits for the last of them, and a Get before it waits
-/// for the first to be delivered before it takes the second.
+/// A step that takes all its documents at once waits for the last of them. A Get before it that is
+/// called once waits for their deliveries together, when it has handed out all; one that is called
+/// for each document would have to do so over its calls, and a Listen never comes to its last.
 fn refuse_circles<C: Connect>(stages: &[Stage<C>]) -> Result<()> {
     let waits = |stage: &Stage<C>| match &stage.operation {
         Operation::Get(Get {
@@ -180,17 +190,18 @@ fn refuse_circles<C: Connect>(stages: &[Stage<C>]) -> Result<()> {
             after: After::Eager,
             ..
         }) => false,
-        Operation::Get(_) | Operation::Listen(_) => true,
+        Operation::Get(_) => !gathers(stage),
+        Operation::Listen(_) => true,
         _ => false,
     };
     let mut before = None;
     for (number, stage) in (1..).zip(stages) {
-        let all_at_once =
-            stage.connector.parameters().is_empty() && stage.operation.takes_all_at_once();
-        if all_at_once && let Some(before) = before {
+        if gathers(stage)
+            && let Some(before) = before
+        {
             let message = format!(
-                "step {number}, {} without parameters, takes all documents together, and the get \
-                 of step {before} waits for each one's delivery",
+                "step {number}, {} without parameters, takes all documents together, and step \
+                 {before}, a get for each document or a listen, waits for each one's delivery",
                 stage.operation.name()
             );
             return Err(Error::configuration(message)
@@ -201,6 +212,11 @@ fn refuse_circles<C: Connect>(stages: &[Stage<C>]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a step takes all its documents together.
+fn gathers<C: Connect>(stage: &Stage<C>) -> bool {
+    stage.connector.parameters().is_empty() && stage.operation.takes_all_at_once()
 }
 
 /// Each step holds its sessions while it waits for the others: those with one account must have room

@@ -410,6 +410,88 @@ async fn a_get_that_waits_for_nobody_lets_the_step_before_it_wait_for_the_last()
     }
 }
 
+/// A get, perhaps a send, a get that takes all documents together, and a send.
+fn one_before_all(
+    source: &Server,
+    target: &Server,
+    first: Get,
+    between: bool,
+) -> Vec<Stage<Server>> {
+    let mut steps = vec![jobs(stage(source, first), 2)];
+    if between {
+        steps.push(stage(target, send_to("done")));
+    }
+    steps.push(stage(source, get_from("in", GetAction::Get)));
+    steps.push(stage(target, send_to("in")));
+    steps
+}
+
+#[tokio::test]
+async fn what_a_step_takes_together_is_delivered_together() {
+    let long = long();
+    for after in [After::Ack, After::Eager] {
+        for (between, refused) in [(false, false), (true, false), (false, true)] {
+            let files = [
+                ("out/a", &long[..]),
+                ("out/b", "2"),
+                ("in/x", &long),
+                ("in/y", "4"),
+            ];
+            let (source, target) = (server(&files), server(&[]));
+            if refused {
+                target.files(|files| files.put(&home("in/x"), "old"));
+            }
+            let first = Get {
+                after,
+                ..get_from("out", GetAction::GetAndDelete)
+            };
+            let outcomes = run(one_before_all(&source, &target, first, between)).await;
+            let case = format!("{after} {between} {refused}: {outcomes:?}");
+            let last = outcomes.iter().map(|told| told.step).max().unwrap();
+            assert_eq!(of_step(&outcomes, last).len(), 2, "once for all: {case}");
+            let stays = refused && after == After::Ack;
+            for name in ["out/a", "out/b"] {
+                assert_eq!(content(&source, name).is_some(), stays, "{case}");
+            }
+            assert_eq!(content(&target, "done/a").is_some(), between, "{case}");
+            if !refused {
+                all_well(&outcomes);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn so_many_wait_together_as_there_is_memory_for() {
+    let names: Vec<String> = (0..260).map(|number| format!("out/{number:03}")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (&name[..], "x")).collect();
+    let source = server(&files);
+    source.files(|files| files.put(&home("in/x"), "x"));
+    let target = server(&[]);
+    let mut steps = one_before_all(
+        &source,
+        &target,
+        get_from("out", GetAction::GetAndDelete),
+        false,
+    );
+    let connection = Connection {
+        memory: crate::units::ByteSize(1 << 20),
+        ..connection("mem")
+    };
+    steps[0].connector = Connector::new(source.clone(), connection);
+    let outcomes = run(steps).await;
+    let first = of_step(&outcomes, 1);
+    let failed: Vec<_> = first.iter().filter_map(|it| it.error.as_ref()).collect();
+    assert_eq!(failed.len(), 4, "of {}", first.len());
+    for error in failed {
+        assert_eq!(error.class(), Class::Configuration);
+        assert!(error.hint().unwrap().contains("max-files"), "{error}");
+    }
+    let left = source.files(|files| files.file_names());
+    let left = left.iter().filter(|name| name.contains("/out/"));
+    assert_eq!(left.count(), 4, "the others are delivered and deleted");
+}
+
 #[tokio::test]
 async fn a_listing_names_the_files_of_the_get_after_it_exactly() {
     let source = server(&[("out/a*b;!c", "odd"), ("out/aXb", "not this one")]);
@@ -599,9 +681,13 @@ fn what_cannot_work_is_refused_before_anyone_is_asked() {
     assert!(error(vec![wrong_value]).message().contains("maybe"));
     let fixed = with(stage(&server, send_to("in")), &[("journal", "x")]);
     assert!(error(vec![fixed]).message().contains("journal"));
-    let circle = vec![
+    let each = with(
         stage(&server, get_from("out", GetAction::GetAndDelete)),
-        stage(&server, send_to("in")),
+        &[("sort", "name")],
+    );
+    let circle = vec![
+        stage(&server, List::default()),
+        each,
         stage(&server, List::default()),
     ];
     let refused = error(circle);

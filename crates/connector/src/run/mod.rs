@@ -50,7 +50,7 @@ use tokio::sync::mpsc;
 
 use self::session::Session;
 use self::step::{AllWell, Step};
-pub(crate) use self::step::{Directories, Rehearsal, Results};
+pub(crate) use self::step::{Confirmed, Directories, Rehearsal, Results};
 pub use self::stop::Cancel;
 use self::stop::Stop;
 use crate::connection::Connection;
@@ -75,6 +75,7 @@ pub struct Connector<C> {
     parameters: Parameters,
     directories: Directories,
     results: Results,
+    confirmed: Confirmed,
     rehearsal: Rehearsal,
     /// Where the sessions are written down, instead of where the connection says.
     transcript: Option<Transcript>,
@@ -107,6 +108,7 @@ impl<C: Connect> Connector<C> {
             parameters: Parameters::default(),
             directories: Directories::default(),
             results: Results::default(),
+            confirmed: Confirmed::default(),
             rehearsal: Rehearsal::default(),
             transcript: None,
         }
@@ -169,9 +171,15 @@ impl<C: Connect> Connector<C> {
     }
 
     /// The same as one of several steps.
-    pub(crate) fn in_process(mut self, directories: Directories, results: Results) -> Self {
+    pub(crate) fn in_process(
+        mut self,
+        directories: Directories,
+        results: Results,
+        confirmed: Confirmed,
+    ) -> Self {
         self.directories = directories;
         self.results = results;
+        self.confirmed = confirmed;
         self
     }
 
@@ -203,6 +211,7 @@ impl<C: Connect> Connector<C> {
             parameters: self.parameters,
             directories: self.directories,
             results: self.results,
+            confirmed: self.confirmed,
             rehearsal: Rehearsal::Yes,
             transcript: Some(plan.transcript()),
         }
@@ -291,6 +300,7 @@ impl<C: Connect> Connector<C> {
             parameters: self.parameters.clone(),
             directories: self.directories,
             results: self.results,
+            confirmed: self.confirmed,
             rehearsal: self.rehearsal,
             onward: None,
         }

@@ -37,6 +37,7 @@ pub(super) struct Step<C: Connect> {
     pub(super) parameters: Parameters,
     pub(super) directories: Directories,
     pub(super) results: Results,
+    pub(super) confirmed: Confirmed,
     pub(super) rehearsal: Rehearsal,
     /// What the documents that come out of the call in hand are parts of.
     pub(super) onward: Option<Whole>,
@@ -60,6 +61,16 @@ pub(crate) enum Results {
     Final,
     /// Another step takes them, and what went into them is delivered when it is through with them.
     PassedOn,
+}
+
+/// When whoever receives the documents confirms their delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Confirmed {
+    /// Each by itself.
+    #[default]
+    OneByOne,
+    /// Not before there are no more: a later step takes them all together.
+    Together,
 }
 
 /// Whether what the operation does is only planned.
@@ -112,9 +123,19 @@ impl<C: Connect> Step<C> {
         let mut properties = Properties::default();
         let (mut any, mut deliveries) = (false, Vec::new());
         while let Some(document) = documents.next().await {
+            let Document {
+                body,
+                properties: own,
+                delivery,
+            } = document;
+            // Nobody needs it here, and whoever sends it waits to be rid of it.
+            if let Err(error) = body.read_to_its_end().await {
+                self.emit(Outcome::failed(own, error)).await;
+                continue;
+            }
             any = true;
-            properties.merge(&document.properties);
-            deliveries.extend(document.delivery);
+            properties.merge(&own);
+            deliveries.extend(delivery);
         }
         if !any {
             return;
@@ -168,6 +189,7 @@ impl<C: Connect> Step<C> {
             parameters: self.parameters.clone(),
             directories: self.directories,
             results: self.results,
+            confirmed: self.confirmed,
             rehearsal: self.rehearsal,
             onward: None,
         }

@@ -273,7 +273,7 @@ impl<C: Connect> Hand<'_, C> {
             reading.sink = Some(Sink::Local(local, part));
             return Ok(());
         }
-        let Destination::Documents(receiver) = self.plan.destination else {
+        let Destination::Documents(receiver) = &self.plan.destination else {
             return Err(Error::configuration("Get has no destination"));
         };
         let (pieces, body) = mpsc::channel(QUEUE);

@@ -14,7 +14,7 @@ mod earlier;
 mod fetch;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -22,6 +22,7 @@ use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc;
 
 use self::after::Delivered;
+use self::fetch::{Fetched, Held};
 use super::compare::sha256;
 use super::list::tracked;
 use super::moving::Moved;
@@ -29,14 +30,14 @@ use super::places::{Missing, ensure, move_to_directory, refuse_same, remote_dire
 use super::selection::{Choice, Found, Seen};
 use super::session::Session;
 use super::walk::Walk;
-use super::{AllWell, Destination, Step};
+use super::{AllWell, Confirmed, Destination, Step};
 use crate::connection::Connection;
 use crate::document::{Properties, Whole};
 use crate::error::{Error, Result};
 use crate::journal::{Journal, Taken};
 use crate::local::Directory;
 use crate::names::DoneFile;
-use crate::operation::{Get, GetAction};
+use crate::operation::{After, Get, GetAction};
 use crate::outcome::{AfterAction, Outcome, SkipReason, Status};
 use crate::path::RemotePath;
 use crate::progress::Observer;
@@ -52,11 +53,15 @@ pub(super) enum Changed {
     Skipped,
 }
 
+/// What a file that waits for its confirmation takes in memory, roughly and generously: its outcome
+/// has names and values of its own.
+const UNCONFIRMED: u64 = 4096;
+
 /// What all hands of one Get share.
 struct Plan<'a> {
     get: &'a Get,
     properties: &'a Properties,
-    destination: &'a Destination,
+    destination: Destination,
     observer: &'a Observer,
     outcomes: &'a mpsc::Sender<Outcome>,
     connection: Arc<Connection>,
@@ -71,6 +76,25 @@ struct Plan<'a> {
     unwell: AtomicBool,
     /// Hands that are at work.
     hands: AtomicUsize,
+    confirmed: Confirmed,
+    /// What was handed out and is confirmed together with the rest.
+    unconfirmed: Mutex<Vec<Unconfirmed>>,
+}
+
+/// A file that its receiver has, and will confirm when there are no more.
+struct Unconfirmed {
+    item: Item,
+    fetched: Fetched,
+    taken: Option<Taken>,
+    outcome: Outcome,
+}
+
+/// How far a file came.
+enum Progress {
+    /// To its end.
+    Ended,
+    /// To its receiver, who confirms it together with the rest.
+    HandedOut(Fetched),
 }
 
 /// One session, taking one file after the other.
@@ -107,7 +131,7 @@ pub(super) async fn run<C: Connect>(
     get: &Get,
     properties: &Properties,
 ) -> Result<AllWell> {
-    let (plan, mut crew) = prepare(step, get, properties, Changed::Failed).await?;
+    let (mut plan, mut crew) = prepare(step, get, properties, Changed::Failed).await?;
     crew.settle(&plan).await?;
     let choice = Choice::of_get(get, plan.connection.memory)?;
     let mut walk = Walk::new(choice, plan.directory.clone())
@@ -139,12 +163,17 @@ pub(super) async fn run<C: Connect>(
             plan.emit(outcome).await;
         }
     }
+    if plan.confirmed == Confirmed::Together {
+        // Whoever receives sees by this that there are no more.
+        plan.destination = Destination::None;
+        crew.confirm_all(&plan).await;
+    }
     Ok(finish(&plan, crew).await)
 }
 
 /// Takes what somebody else has listed and selected, in that order. Nothing is listed here, and
 /// `chosen` is asked for the next one only when there is a free hand for it: a listener that is to
-/// end lets it run out.
+/// end lets it run out. Without a session nothing more is asked for, and that is the error.
 pub(super) async fn run_chosen<C: Connect>(
     step: &mut Step<C>,
     get: &Get,
@@ -192,9 +221,14 @@ async fn prepare<'a, C: Connect>(
             Err(error) => step.session.recover(error, &mut retries).await?,
         }
     };
+    let destination = match step.confirmed {
+        Confirmed::OneByOne => step.destination.clone(),
+        // There is one call, and it says when there are no more documents.
+        Confirmed::Together => std::mem::take(&mut step.destination),
+    };
+    let confirmed = step.confirmed;
     let Step {
         session,
-        destination,
         observer,
         outcomes,
         journal,
@@ -218,6 +252,8 @@ async fn prepare<'a, C: Connect>(
         changed,
         unwell: AtomicBool::new(false),
         hands: AtomicUsize::new(0),
+        confirmed,
+        unconfirmed: Mutex::default(),
     };
     let crew = Crew {
         first: session,
@@ -257,6 +293,15 @@ impl<C: Connect> Crew<'_, C> {
     async fn settle(&mut self, plan: &Plan<'_>) -> Result<()> {
         let session = &mut *self.first;
         Hand { plan, session }.settle_all().await
+    }
+
+    /// Waits for those that are confirmed together, in the order in which they were handed out.
+    async fn confirm_all(&mut self, plan: &Plan<'_>) {
+        let all = std::mem::take(&mut *plan.unconfirmed());
+        for unconfirmed in all {
+            let session = &mut *self.first;
+            Hand { plan, session }.confirmed(unconfirmed).await;
+        }
     }
 
     /// Each hand takes the next as soon as it is free, until there are no more.
@@ -325,13 +370,40 @@ impl<C: Connect> Hand<'_, C> {
         plan.observer
             .tell(|progress| progress.started(&item.name, item.listed.size));
         let done = self.fetch_and_finish(item, &mut taken, &mut outcome).await;
+        plan.observer.tell(|progress| progress.finished());
+        match done {
+            Ok(Progress::HandedOut(fetched)) => plan.unconfirmed().push(Unconfirmed {
+                item: item.clone(),
+                fetched,
+                taken,
+                outcome,
+            }),
+            Ok(Progress::Ended) => self.end(taken, Ok(()), outcome).await,
+            Err(error) => self.end(taken, Err(error), outcome).await,
+        }
+    }
+
+    /// One that was handed out, from its confirmation to its outcome.
+    async fn confirmed(&mut self, unconfirmed: Unconfirmed) {
+        let Unconfirmed {
+            item,
+            fetched,
+            mut taken,
+            mut outcome,
+        } = unconfirmed;
+        let done = self.finish(&item, fetched, &mut taken, &mut outcome).await;
+        self.end(taken, done, outcome).await;
+    }
+
+    /// What became of a file, recorded and told.
+    async fn end(&mut self, taken: Option<Taken>, done: Result<()>, mut outcome: Outcome) {
+        let plan = self.plan;
         let end = (outcome.status, outcome.after_action);
         let done = let_go(taken, done, end, outcome.warnings.last()).await;
         if let Err(error) = done {
             outcome.status = Status::Failed;
             outcome.error = Some(error);
         }
-        plan.observer.tell(|progress| progress.finished());
         if outcome.status == Status::Failed {
             plan.unwell.store(true, Ordering::Relaxed);
         }
@@ -343,21 +415,41 @@ impl<C: Connect> Hand<'_, C> {
         item: &Item,
         taken: &mut Option<Taken>,
         outcome: &mut Outcome,
-    ) -> Result<()> {
+    ) -> Result<Progress> {
         if let Some(attrs) = self.stands_already(item, taken, outcome).await? {
             let earlier = Delivered::Earlier;
-            return self.after(item, &attrs, earlier, taken, outcome).await;
+            self.after(item, &attrs, earlier, taken, outcome).await?;
+            return Ok(Progress::Ended);
         }
+        self.plan.has_room()?;
         let fetched = match self.fetched(item, taken, &mut outcome.properties).await {
             Ok(fetched) => fetched,
             Err(fetch::Failure::Changed(_)) if self.plan.changed == Changed::Skipped => {
                 outcome.status = Status::Skipped(SkipReason::StillChanging);
-                return Ok(());
+                return Ok(Progress::Ended);
             }
             Err(fetch::Failure::Changed(error) | fetch::Failure::Other(error)) => {
                 return Err(error);
             }
         };
+        let together = self.plan.confirmed == Confirmed::Together
+            && self.plan.get.after == After::Ack
+            && matches!(fetched.held, Held::Receiver(_));
+        if together {
+            return Ok(Progress::HandedOut(fetched));
+        }
+        self.finish(item, fetched, taken, outcome).await?;
+        Ok(Progress::Ended)
+    }
+
+    /// What was fetched is delivered, and then its source deleted or moved.
+    async fn finish(
+        &mut self,
+        item: &Item,
+        fetched: Fetched,
+        taken: &mut Option<Taken>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
         let attrs = fetched.attrs;
         self.deliver(item, fetched, taken, outcome).await?;
         self.after(item, &attrs, Delivered::Now, taken, outcome)
@@ -391,6 +483,24 @@ async fn let_go(
 }
 
 impl Plan<'_> {
+    fn unconfirmed(&self) -> MutexGuard<'_, Vec<Unconfirmed>> {
+        let unconfirmed = self.unconfirmed.lock();
+        unconfirmed.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those that wait for their confirmation together are held in memory.
+    fn has_room(&self) -> Result<()> {
+        let (held, memory) = (self.unconfirmed().len(), self.connection.memory);
+        if (held as u64).saturating_mul(UNCONFIRMED) < memory.0 {
+            return Ok(());
+        }
+        Err(Error::configuration(format!(
+            "{held} files wait for a later step that takes all of them together, as many as memory = \
+             {memory} has room for"
+        ))
+        .with_hint("set max-files, raise memory, or give the later step parameters"))
+    }
+
     fn item(&self, found: Found) -> Item {
         let path = found.path();
         let Found {
