@@ -6,8 +6,12 @@
 
 mod connection;
 mod cut;
+mod delete;
+mod filter;
 mod fixture;
 mod get;
+mod list;
+mod listen;
 mod once;
 mod proxies;
 mod reach;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sansftp_connector::connection::Connection;
 use sansftp_connector::keys_of;
-use sansftp_connector::operation::{Get, Send};
+use sansftp_connector::operation::{Delete, Get, List, Polling, Send};
 
 const ROWS: &str = include_str!("rows.txt");
 
@@ -28,6 +28,10 @@ fn every_row_has_a_test_of_its_name() {
             "reach" => include_str!("reach.rs"),
             "get" => include_str!("get.rs"),
             "send" => include_str!("send.rs"),
+            "list" => include_str!("list.rs"),
+            "delete" => include_str!("delete.rs"),
+            "listen" => include_str!("listen.rs"),
+            "filter" => include_str!("filter.rs"),
             other => panic!("there are no rows of {other}"),
         };
         let begins = |sign: &str| source.contains(&format!("{sign}fn {test}() {{"));
@@ -44,6 +48,14 @@ fn every_key_has_a_row() {
         ("connection", keys_of::<Connection>()),
         ("get", keys_of::<Get>()),
         ("send", keys_of::<Send>()),
+        ("list", keys_of::<List>()),
+        ("delete", keys_of::<Delete>()),
+        // Beside those of Get.
+        ("listen", keys_of::<Polling>()),
+        (
+            "filter",
+            &["name", "size", "modified", "age", "is-directory"],
+        ),
     ] {
         let listed: BTreeSet<&str> = rows()
             .filter(|row| row.0 == kind || (kind, row.0) == ("connection", "reach"))
