@@ -84,7 +84,7 @@ struct Plan<'a> {
 /// A file that its receiver has, and will confirm when there are no more.
 struct Unconfirmed {
     item: Item,
-    fetched: Fetched,
+    fetched: Box<Fetched>,
     taken: Option<Taken>,
     outcome: Outcome,
 }
@@ -94,7 +94,7 @@ enum Progress {
     /// To its end.
     Ended,
     /// To its receiver, who confirms it together with the rest.
-    HandedOut(Fetched),
+    HandedOut(Box<Fetched>),
 }
 
 /// One session, taking one file after the other.
@@ -391,12 +391,12 @@ impl<C: Connect> Hand<'_, C> {
             mut taken,
             mut outcome,
         } = unconfirmed;
-        let done = self.finish(&item, fetched, &mut taken, &mut outcome).await;
+        let done = self.finish(&item, *fetched, &mut taken, &mut outcome).await;
         self.end(taken, done, outcome).await;
     }
 
     /// What became of a file, recorded and told.
-    async fn end(&mut self, taken: Option<Taken>, done: Result<()>, mut outcome: Outcome) {
+    async fn end(&self, taken: Option<Taken>, done: Result<()>, mut outcome: Outcome) {
         let plan = self.plan;
         let end = (outcome.status, outcome.after_action);
         let done = let_go(taken, done, end, outcome.warnings.last()).await;
@@ -436,7 +436,7 @@ impl<C: Connect> Hand<'_, C> {
             && self.plan.get.after == After::Ack
             && matches!(fetched.held, Held::Receiver(_));
         if together {
-            return Ok(Progress::HandedOut(fetched));
+            return Ok(Progress::HandedOut(Box::new(fetched)));
         }
         self.finish(item, fetched, taken, outcome).await?;
         Ok(Progress::Ended)
