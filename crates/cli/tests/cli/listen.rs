@@ -17,7 +17,7 @@ use sansftp_testkit::faultproxy::{Direction, Fault, FaultProxy, Plan};
 use sansftp_testkit::sshd::HostKey;
 use serde_json::Value;
 
-use crate::support::{Scene, files};
+use crate::support::{Scene, files, peak};
 
 /// So long a test waits for an event before it gives up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -127,10 +127,7 @@ impl Ear {
 
     /// The most memory that it had resident at once, in KiB.
     fn peak(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM"));
-        let number = line.unwrap().split_whitespace().nth(1).unwrap();
-        number.parse().unwrap()
+        peak(self.child.id()).unwrap()
     }
 
     /// Asks it to end and takes what it has told.

@@ -149,6 +149,13 @@ impl Scene {
     }
 }
 
+/// The most memory that a process had resident at once, in KiB; none of one that has ended.
+pub(crate) fn peak(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Names relative to a directory, and contents.
 pub(crate) type Files = BTreeMap<Vec<u8>, Vec<u8>>;
 
