@@ -10,6 +10,7 @@ use cbc::cipher::{BlockModeDecrypt, KeyInit, KeyIvInit, StreamCipher};
 use chacha20::ChaCha20;
 use des::TdesEde3;
 use poly1305::Poly1305;
+use sansftp_proto::wire::Malformed;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -49,6 +50,29 @@ impl FileCipher {
         let (key, iv) = key_and_iv.split_at_checked(self.key_len).ok_or(NotOpened)?;
         (self.open)(key, iv, content, tag)
     }
+
+    /// Decrypts content that is whole blocks because it was padded. The padding is how a right key
+    /// shows.
+    pub(super) fn open_padded(
+        &self,
+        key_and_iv: &[u8],
+        content: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
+        let mut content = Zeroizing::new(content.to_vec());
+        self.open(key_and_iv, &mut content, &[])?;
+        unpadded(&mut content, self.block_len)?;
+        Ok(content)
+    }
+}
+
+/// Insists that what was encrypted is whole blocks, and at least one.
+pub(super) fn whole_blocks(content: &[u8], block_len: usize) -> Result<(), Malformed> {
+    if content.is_empty() || !content.len().is_multiple_of(block_len) {
+        return Err(Malformed(
+            "the private part is not whole blocks of its cipher",
+        ));
+    }
+    Ok(())
 }
 
 #[rustfmt::skip] // a table
@@ -67,7 +91,7 @@ const CIPHERS: [FileCipher; 10] = [
 
 /// Takes the padding of whole blocks away (RFC 5652 §6.3), which no other than the right key leaves
 /// but by chance.
-pub(super) fn unpadded(content: &mut Vec<u8>, block_len: usize) -> Result<(), NotOpened> {
+fn unpadded(content: &mut Vec<u8>, block_len: usize) -> Result<(), NotOpened> {
     let padding = content.last().map_or(0, |&last| usize::from(last));
     let len = content.len().checked_sub(padding).ok_or(NotOpened)?;
     let good = (1..=block_len).contains(&padding)

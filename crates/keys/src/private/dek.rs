@@ -3,7 +3,7 @@
 //!
 //! Worth little against whoever has the file; read because so many are about.
 
-use super::cipher::{FileCipher, NotOpened, unpadded};
+use super::cipher::{FileCipher, NotOpened, whole_blocks};
 use crate::error::Flaw;
 use crate::text;
 use md5::{Digest, Md5};
@@ -64,17 +64,12 @@ impl DekInfo {
         passphrase: Option<&Secret>,
     ) -> Result<Zeroizing<Vec<u8>>, Flaw> {
         let cipher = named(self.cipher);
-        if content.is_empty() || !content.len().is_multiple_of(cipher.block_len) {
-            return Err(Malformed("the private part is not whole blocks of its cipher").into());
-        }
+        whole_blocks(content, cipher.block_len)?;
         let passphrase = passphrase.ok_or(Flaw::PassphraseMissing)?;
         let key_and_iv = self.key_and_iv(passphrase, cipher.key_len);
-        let mut content = Zeroizing::new(content.to_vec());
         cipher
-            .open(&key_and_iv, &mut content, &[])
-            .and_then(|()| unpadded(&mut content, cipher.block_len))
-            .map_err(|NotOpened| Flaw::PassphraseWrong)?;
-        Ok(content)
+            .open_padded(&key_and_iv, content)
+            .map_err(|NotOpened| Flaw::PassphraseWrong)
     }
 
     /// `MD5(previous || passphrase || first eight bytes of the IV)` until there is enough.

@@ -1,7 +1,7 @@
 //! Reads `openssh-key-v1` (OpenSSH PROTOCOL.key), without its armour.
 
 use super::MAX_BCRYPT_ROUNDS;
-use super::cipher::{FileCipher, NotOpened};
+use super::cipher::{FileCipher, NotOpened, whole_blocks};
 use super::derive::{self, Rsa};
 use crate::error::Flaw;
 use crate::text;
@@ -64,9 +64,7 @@ impl<'a> Outer<'a> {
         let block_len = protection
             .as_ref()
             .map_or(PLAIN_BLOCK, |it| it.cipher.block_len);
-        if content.is_empty() || !content.len().is_multiple_of(block_len) {
-            return Err(Malformed("the private part is not whole blocks of its cipher").into());
-        }
+        whole_blocks(content, block_len)?;
         let tag = reader.remaining();
         if tag.len() != protection.as_ref().map_or(0, |it| it.cipher.tag_len) {
             return Err(Malformed("bytes missing or left after the private part").into());

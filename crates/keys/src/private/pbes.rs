@@ -1,6 +1,6 @@
 //! PKCS#8 under a passphrase: PBES2 (RFC 8018 §6.2) around what `asn1` reads.
 
-use super::cipher::{FileCipher, NotOpened, unpadded};
+use super::cipher::{FileCipher, NotOpened, whole_blocks};
 use super::kdf::{Kdf, Prf};
 use crate::der::{self, Der};
 use crate::error::Flaw;
@@ -36,9 +36,7 @@ pub(super) fn open(input: &[u8], passphrase: Option<&Secret>) -> Result<Zeroizin
     let iv = encryption.take(der::OCTET_STRING)?;
     encryption.finish()?;
     let kdf = kdf(&mut derivation, cipher.key_len)?;
-    if content.is_empty() || !content.len().is_multiple_of(cipher.block_len) {
-        return Err(Malformed("the private part is not whole blocks of its cipher").into());
-    }
+    whole_blocks(content, cipher.block_len)?;
 
     let passphrase = passphrase.ok_or(Flaw::PassphraseMissing)?;
     let mut key = kdf.derive(passphrase, cipher.key_len)?;
@@ -46,10 +44,8 @@ pub(super) fn open(input: &[u8], passphrase: Option<&Secret>) -> Result<Zeroizin
     let mut key_and_iv = Zeroizing::new(Vec::with_capacity(key.len() + iv.len()));
     key_and_iv.append(&mut key);
     key_and_iv.extend_from_slice(iv);
-    let mut content = Zeroizing::new(content.to_vec());
-    cipher
-        .open(&key_and_iv, &mut content, &[])
-        .and_then(|()| unpadded(&mut content, cipher.block_len))
+    let content = cipher
+        .open_padded(&key_and_iv, content)
         .map_err(|NotOpened| Flaw::PassphraseWrong)?;
     let mut inside = Der::new(&content);
     let whole = inside.sequence().and_then(|_| inside.finish());

@@ -1,7 +1,7 @@
 //! PuTTY's own format, versions 2 and 3 (PuTTY manual, appendix C): words of text around a public and
 //! a private part in base64, and a MAC over all of it.
 
-use super::cipher::{FileCipher, NotOpened};
+use super::cipher::{FileCipher, NotOpened, whole_blocks};
 use super::derive::{self, Rsa};
 use super::kdf::Kdf;
 use super::openssh::check_kind;
@@ -107,9 +107,7 @@ impl<'a> File<'a> {
             return Ok(private);
         }
         let cipher = FileCipher::named(b"aes256-cbc").expect("the table has it");
-        if private.is_empty() || !private.len().is_multiple_of(cipher.block_len) {
-            return Err(Malformed("the private part is not whole blocks of its cipher").into());
-        }
+        whole_blocks(&private, cipher.block_len)?;
         let passphrase = passphrase.ok_or(Flaw::PassphraseMissing)?;
         let keys = self.keys(passphrase)?;
         let (key_and_iv, mac_key) = keys.split_at(cipher.key_len + cipher.iv_len);
