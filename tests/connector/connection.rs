@@ -142,15 +142,7 @@ async fn password() {
 async fn private_key() {
     let world = World::start();
     let with = |key: &str| world.connection(&format!("private-key = {key}"));
-    for key in [
-        ClientKey::Ed25519,
-        ClientKey::EcdsaP256,
-        ClientKey::EcdsaP384,
-        ClientKey::Rsa,
-        ClientKey::RsaPem,
-        ClientKey::RsaPkcs8,
-        ClientKey::EcdsaPem,
-    ] {
+    for key in ClientKey::PLAIN {
         let path = world.sshd.key(key);
         world
             .login(with(&format!("'{}'", path.display())))
@@ -221,11 +213,7 @@ fn converted(world: &World) -> [PathBuf; 4] {
 #[tokio::test]
 async fn passphrase() {
     let world = World::start();
-    for key in [
-        ClientKey::Ed25519Encrypted,
-        ClientKey::EcdsaP256Encrypted,
-        ClientKey::RsaEncrypted,
-    ] {
+    for key in ClientKey::ENCRYPTED {
         let path = world.sshd.key(key);
         let with =
             |more: &str| world.connection(&format!("private-key = '{}'\n{more}", path.display()));

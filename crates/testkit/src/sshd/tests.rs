@@ -78,16 +78,7 @@ fn a_session_starts_in_the_fixtures_own_directory_and_moves_files_both_ways() {
 #[test]
 fn each_key_opens_the_account_but_the_strangers() {
     let sshd = Sshd::start();
-    let plain = [
-        ClientKey::Ed25519,
-        ClientKey::EcdsaP256,
-        ClientKey::EcdsaP384,
-        ClientKey::Rsa,
-        ClientKey::RsaPem,
-        ClientKey::RsaPkcs8,
-        ClientKey::EcdsaPem,
-    ];
-    for key in plain {
+    for key in ClientKey::PLAIN {
         assert_ok(&sshd, &sftp(&sshd, key, &[], "pwd\n"));
     }
     for key in [ClientKey::Stranger, ClientKey::Ed25519Encrypted] {
@@ -105,11 +96,7 @@ fn each_key_opens_the_account_but_the_strangers() {
 
 #[test]
 fn an_encrypted_key_opens_with_the_passphrase() {
-    for key in [
-        ClientKey::Ed25519Encrypted,
-        ClientKey::EcdsaP256Encrypted,
-        ClientKey::RsaEncrypted,
-    ] {
+    for key in ClientKey::ENCRYPTED {
         let path = Sshd::start().key(key);
         let with = |passphrase: &str| {
             let mut command = Command::new("ssh-keygen");
