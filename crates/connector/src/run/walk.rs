@@ -103,6 +103,8 @@ struct Looked {
     entry: Entry,
     /// What a link leads to, where links are followed and it leads anywhere.
     target: Option<Attrs>,
+    /// The decision on it, before the done-file and the journal; not taken at a first look.
+    judged: Judged,
     done: Done,
     /// The journal knows it as handled.
     handled: bool,
@@ -342,6 +344,7 @@ impl<C: Connect> Walk<C> {
             .map(|entry| Looked {
                 entry,
                 target: None,
+                judged: Judged::Ignore,
                 done: Done::Yes,
                 handled: false,
             })
@@ -349,7 +352,10 @@ impl<C: Connect> Walk<C> {
         if self.choice.wants_targets() {
             look_behind_links(&self.choice, remote, &directory, &mut looked).await?;
         }
-        if self.choice.done_file.is_some() && !matches!(self.look, Look::First(_)) {
+        if !matches!(self.look, Look::First(_)) {
+            for looked in &mut looked {
+                looked.judged = self.choice.judge(&looked.entry, looked.attrs(), self.now);
+            }
             let relative = Arc::clone(&level.relative);
             let open = |looked: &Looked| {
                 let found = Found {
@@ -359,18 +365,8 @@ impl<C: Connect> Walk<C> {
                 };
                 !settled(&found.relative_path(), looked.attrs())
             };
-            let (choice, now) = (&self.choice, self.now);
-            look_for_done_files(choice, now, remote, &directory, &mut looked, open).await?;
-        }
-        if !matches!(self.look, Look::First(_)) {
-            look_into_journal(
-                &self.choice,
-                self.now,
-                &self.journal,
-                &directory,
-                &mut looked,
-            )
-            .await?;
+            look_for_done_files(&self.choice, remote, &directory, &mut looked, open).await?;
+            look_into_journal(&self.journal, &directory, &mut looked).await?;
         }
         let level = self.levels.last_mut().expect("a listing is open");
         level.rest = looked.into();
@@ -390,7 +386,7 @@ impl<C: Connect> Walk<C> {
             }
             return Ok(());
         }
-        match self.choice.judge(&found.entry, attrs, self.now) {
+        match looked.judged {
             Judged::Ignore => return Ok(()),
             Judged::Skip(reason) => {
                 seen.push(Seen::Skip(found, reason));
@@ -548,8 +544,6 @@ async fn look_behind_links<R: Remote>(
 /// Which of a batch the journal knows as handled: they do not count against `max-files`, or the
 /// files behind them would never have their turn.
 async fn look_into_journal(
-    choice: &Choice,
-    now: i64,
     journal: &Option<(Journal, String)>,
     directory: &RemotePath,
     looked: &mut [Looked],
@@ -559,7 +553,7 @@ async fn look_into_journal(
     };
     let asked: Vec<&mut Looked> = looked
         .iter_mut()
-        .filter(|it| choice.judge(&it.entry, it.attrs(), now) == Judged::Take)
+        .filter(|it| it.judged == Judged::Take)
         .collect();
     if asked.is_empty() {
         return Ok(());
@@ -581,7 +575,6 @@ async fn look_into_journal(
 /// Looks for the done-files of those that would be taken, where that is still `open`.
 async fn look_for_done_files<R: Remote>(
     choice: &Choice,
-    now: i64,
     remote: &R,
     directory: &RemotePath,
     batch: &mut [Looked],
@@ -592,7 +585,7 @@ async fn look_for_done_files<R: Remote>(
     };
     let names: HashSet<Bytes> = batch.iter().map(|it| it.entry.name.clone()).collect();
     let candidates = batch.iter_mut().filter(|looked| {
-        choice.judge(&looked.entry, looked.attrs(), now) == Judged::Take
+        looked.judged == Judged::Take
             && !names.contains(&done_file.of(&looked.entry.name))
             && open(looked)
     });
