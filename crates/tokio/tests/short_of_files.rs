@@ -18,8 +18,12 @@ fn a_listener_outlives_a_shortage_of_files() {
         Suite::Null.provider(2),
         vec![Suite::Null.key(0)],
     ));
+    // Nobody is turned away by chance: all that come are half open, more than the default allows.
+    let mut bounds = Bounds::default();
+    bounds.half_open_begin = 1_000;
+    bounds.half_open_full = 1_000;
     let mut listener = runtime
-        .block_on(Listener::bind("127.0.0.1:0", Gate::new(Bounds::default())))
+        .block_on(Listener::bind("127.0.0.1:0", Gate::new(bounds)))
         .unwrap();
     let address = listener.local_addr().unwrap();
     runtime.spawn(async move {
