@@ -22,13 +22,15 @@ enum Forced {
     Mac(&'static str),
 }
 
-const CASES: [Forced; 21] = [
+const CASES: [Forced; 23] = [
     Forced::Kex("curve25519-sha256"),
     Forced::Kex("curve25519-sha256@libssh.org"),
     Forced::Kex("ecdh-sha2-nistp256"),
     Forced::Kex("ecdh-sha2-nistp384"),
+    Forced::Kex("ecdh-sha2-nistp521"),
     Forced::Kex("diffie-hellman-group14-sha256"),
     Forced::Kex("diffie-hellman-group16-sha512"),
+    Forced::Kex("diffie-hellman-group18-sha512"),
     Forced::HostKey("ssh-ed25519"),
     Forced::HostKey("ecdsa-sha2-nistp256"),
     Forced::HostKey("ecdsa-sha2-nistp384"),

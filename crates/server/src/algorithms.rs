@@ -370,7 +370,8 @@ mod tests {
             [
                 "curve25519-sha256",
                 "curve25519-sha256@libssh.org",
-                "diffie-hellman-group16-sha512"
+                "diffie-hellman-group16-sha512",
+                "diffie-hellman-group18-sha512"
             ]
         );
         assert_eq!(

@@ -6,8 +6,8 @@ mod finite_field;
 mod nist;
 
 pub(crate) use curve25519::Curve25519;
-pub(crate) use finite_field::{FiniteField, GROUP14, GROUP16};
+pub(crate) use finite_field::{FiniteField, GROUP14, GROUP16, GROUP18};
 pub(crate) use nist::Ecdh;
 
 #[cfg(all(test, feature = "ring", feature = "rustcrypto"))]
-pub(crate) use finite_field::{PRIME14, PRIME16};
+pub(crate) use finite_field::{PRIME14, PRIME16, PRIME18};

@@ -1,4 +1,4 @@
-//! Elliptic curve Diffie-Hellman on P-256 and P-384 (RFC 5656 §4).
+//! Elliptic curve Diffie-Hellman on P-256, P-384 and P-521 (RFC 5656 §4).
 
 use crate::nist::{UNCOMPRESSED, random_scalar, uncompressed_len};
 use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};

@@ -8,12 +8,13 @@ mod sign;
 mod verify;
 
 use crate::ctr::{AES128_CTR, AES192_CTR, AES256_CTR};
-use crate::kex::{Curve25519, Ecdh, FiniteField, GROUP14, GROUP16};
+use crate::kex::{Curve25519, Ecdh, FiniteField, GROUP14, GROUP16, GROUP18};
 use cipher::{AES128_GCM, AES256_GCM, CHACHA20_POLY1305};
 use hash::{SHA256, SHA384, SHA512};
 use mac::{HMAC_SHA256, HMAC_SHA256_ETM, HMAC_SHA512, HMAC_SHA512_ETM};
 use p256::NistP256;
 use p384::NistP384;
+use p521::NistP521;
 use sansftp_proto::crypto::{
     Cipher, CryptoProvider, KexAlgorithm, KeyLoader, MacAlgorithm, SecureRandom, SignatureAlgorithm,
 };
@@ -43,7 +44,9 @@ static KEX: &[&dyn KexAlgorithm] = &[
     &CURVE25519_LIBSSH,
     &ECDH_P256,
     &ECDH_P384,
+    &ECDH_P521,
     &DH_GROUP16,
+    &DH_GROUP18,
     &DH_GROUP14,
 ];
 
@@ -51,8 +54,11 @@ static CURVE25519: Curve25519 = Curve25519::new("curve25519-sha256", &SHA256);
 static CURVE25519_LIBSSH: Curve25519 = Curve25519::new("curve25519-sha256@libssh.org", &SHA256);
 static ECDH_P256: Ecdh<NistP256> = Ecdh::new("ecdh-sha2-nistp256", &SHA256);
 static ECDH_P384: Ecdh<NistP384> = Ecdh::new("ecdh-sha2-nistp384", &SHA384);
+static ECDH_P521: Ecdh<NistP521> = Ecdh::new("ecdh-sha2-nistp521", &SHA512);
 static DH_GROUP16: FiniteField =
     FiniteField::new("diffie-hellman-group16-sha512", &SHA512, &GROUP16);
+static DH_GROUP18: FiniteField =
+    FiniteField::new("diffie-hellman-group18-sha512", &SHA512, &GROUP18);
 static DH_GROUP14: FiniteField =
     FiniteField::new("diffie-hellman-group14-sha256", &SHA256, &GROUP14);
 

@@ -1,7 +1,7 @@
 //! Key exchange: RFC 7748, RFC 5903, powers computed elsewhere, and shares that must be refused.
 
 use super::{Dealt, fixtures, hex, kex, providers};
-use crate::kex::{PRIME14, PRIME16};
+use crate::kex::{PRIME14, PRIME16, PRIME18};
 use crate::{OsRandom, SeededRandom};
 use sansftp_proto::crypto::{CryptoError, KexAlgorithm, NumberEncoding};
 
@@ -20,7 +20,7 @@ const BOB: &str = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e
 const BOB_SHARE: &str = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
 const ALICE_AND_BOB: &str = "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742";
 
-/// RFC 7748 §6.1, RFC 5903 §8.1 and §8.2, and powers made elsewhere.
+/// RFC 7748 §6.1, RFC 5903 §8.1 to §8.3, and powers made elsewhere.
 const VECTORS: &[Vector<'_>] = &[
     Vector {
         method: "curve25519-sha256",
@@ -65,6 +65,23 @@ const VECTORS: &[Vector<'_>] = &[
             7521287e7156c5c4d603135569b9e9d09cf5d4a270f59746",
     },
     Vector {
+        method: "ecdh-sha2-nistp521",
+        private: "0037ade9319a89f4dabdb3ef411aaccca5123c61acab57b5393dce47608172a095\
+            aa85a30fe1c2952c6771d937ba9777f5957b2639bab072462f68c27a57382d4a52",
+        share: "04\
+            0015417e84dbf28c0ad3c278713349dc7df153c897a1891bd98bab4357c9ecbee1\
+            e3bf42e00b8e380aeae57c2d107564941885942af5a7f4601723c4195d176ced3e\
+            017cae20b6641d2eeb695786d8c946146239d099e18e1d5a514c739d7cb4a10ad8\
+            a788015ac405d7799dc75e7b7d5b6cf2261a6a7f1507438bf01beb6ca3926f9582",
+        peer: "04\
+            00d0b3975ac4b799f5bea16d5e13e9af971d5e9b984c9f39728b5e5739735a219b\
+            97c356436adc6e95bb0352f6be64a6c2912d4ef2d0433ced2b6171640012d9460f\
+            015c68226383956e3bd066e797b623c27ce0eac2f551a10c2c724d9852077b8722\
+            0b6536c5c408a1d2aebb8e86d678ae49cb57091f4732296579ab44fcd17f0fc56a",
+        secret: "01144c7d79ae6956bc8edb8e7c787c4521cb086fa64407f97894e5e6b2d79b04d1\
+            427e73ca4baa240a34786859810c06b3c715a3a8cc3151f2bee417996d19f3ddea",
+    },
+    Vector {
         method: "diffie-hellman-group14-sha256",
         private: "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f",
         share: fixtures::GROUP14_OURS,
@@ -78,6 +95,14 @@ const VECTORS: &[Vector<'_>] = &[
         share: fixtures::GROUP16_OURS,
         peer: fixtures::GROUP16_PEER,
         secret: fixtures::GROUP16_SECRET,
+    },
+    Vector {
+        method: "diffie-hellman-group18-sha512",
+        private: "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f\
+            a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf",
+        share: fixtures::GROUP18_OURS,
+        peer: fixtures::GROUP18_PEER,
+        secret: fixtures::GROUP18_SECRET,
     },
 ];
 
@@ -233,7 +258,7 @@ fn the_top_bit_of_a_curve25519_share_is_masked() {
 #[test]
 fn what_is_no_uncompressed_point_of_the_curve_is_refused() {
     for provider in providers() {
-        for vector in &VECTORS[2..4] {
+        for vector in &VECTORS[2..5] {
             let method = kex(&provider, vector.method);
             let good = hex(vector.peer);
             let width = (good.len() - 1) / 2;
@@ -268,6 +293,7 @@ fn the_ends_of_a_finite_field_and_what_lies_beyond_are_refused() {
         for (name, prime) in [
             ("diffie-hellman-group14-sha256", PRIME14),
             ("diffie-hellman-group16-sha512", PRIME16),
+            ("diffie-hellman-group18-sha512", PRIME18),
         ] {
             let method = kex(&provider, name);
             let prime = hex(prime);

@@ -86,7 +86,9 @@ fn the_tables_are_in_the_order_of_preference_and_the_same_for_all_providers() {
                 "curve25519-sha256@libssh.org",
                 "ecdh-sha2-nistp256",
                 "ecdh-sha2-nistp384",
+                "ecdh-sha2-nistp521",
                 "diffie-hellman-group16-sha512",
+                "diffie-hellman-group18-sha512",
                 "diffie-hellman-group14-sha256",
             ]
         );
