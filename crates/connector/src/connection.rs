@@ -27,7 +27,7 @@ pub use crate::units::{ByteSize, parse_duration, show_duration};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Connection {
-    /// Name or address of the server, IPv6 included, without brackets.
+    /// Name or address of the server; of IPv6 in brackets or not, also with a zone (`fe80::1%eth0`).
     pub host: String,
     /// TCP port.
     pub port: u16,
@@ -156,7 +156,8 @@ impl Connection {
     pub fn account(&self) -> String {
         let user = self.user.as_deref().map(|user| format!("{user}@"));
         let user = user.unwrap_or_default();
-        match self.host.contains(':') {
+        let is_bare_v6 = self.host.contains(':') && !self.host.starts_with('[');
+        match is_bare_v6 {
             true => format!("{user}[{}]:{}", self.host, self.port),
             false => format!("{user}{}:{}", self.host, self.port),
         }

@@ -103,13 +103,16 @@ struct Policy {
     interactive: Dialogue,
     /// What the server listed last.
     remaining: Vec<String>,
+    /// What the server said when it wanted another password.
+    expired: Option<String>,
 }
 
 /// Who answers a keyboard-interactive dialogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialogue {
     NotTried,
-    /// The password answers, as long as there is one hidden question.
+    /// The password answers, once one hidden question is asked; whatever else is asked is for the
+    /// answerer.
     Password,
     Answerer,
 }
@@ -133,6 +136,7 @@ impl Policy {
             tried: Vec::new(),
             interactive: Dialogue::NotTried,
             remaining: Vec::new(),
+            expired: None,
         }
     }
 
@@ -206,7 +210,18 @@ impl Policy {
         self.tried.iter().any(|it| it == method)
     }
 
+    /// Another factor is asked for: what answered a dialogue may have another question to answer.
+    fn passed_one(&mut self) {
+        self.interactive = Dialogue::NotTried;
+    }
+
     fn refused(self, remark: Option<String>) -> ConnectError {
+        if let Some(words) = self.expired {
+            return ConnectError::PasswordExpired {
+                words,
+                tried: self.tried,
+            };
+        }
         ConnectError::Refused {
             tried: self.tried,
             remaining: self.remaining,
@@ -250,7 +265,14 @@ pub(crate) async fn authenticate(
         };
         // Errors of the answers below are sticky and come back with the next event.
         match event {
-            Event::AuthRequired { turn, methods, .. } => {
+            Event::AuthRequired {
+                turn,
+                methods,
+                partial,
+            } => {
+                if partial {
+                    policy.passed_one();
+                }
                 let credential = match policy.next(&methods) {
                     Next::Try(credential) => credential,
                     Next::GiveUp => return Err(policy.refused(remark)),
@@ -272,14 +294,12 @@ pub(crate) async fn authenticate(
                     if shared.lock().ended.is_some() {
                         continue;
                     }
-                    return Err(policy.refused(Some(
-                        "the server asks questions that a password does not answer".to_owned(),
-                    )));
+                    return Err(policy.refused(Some(unanswered(&prompts.prompts))));
                 };
                 let _ = shared.with(|state| state.conn.respond(prompts, responses));
             }
             Event::PasswordExpired(expired) => {
-                remark = Some("the password has expired; change it with another client".to_owned());
+                policy.expired = Some(one_line(&expired.prompt));
                 let _ = shared.with(|state| state.conn.keep_password(expired));
             }
             Event::Sign(to_sign) => {
@@ -297,6 +317,21 @@ pub(crate) async fn authenticate(
             _ => {}
         }
     }
+}
+
+/// What is left without an answer, in the server's words.
+fn unanswered(prompts: &[Prompt]) -> String {
+    let asked: Vec<_> = prompts.iter().map(|it| one_line(&it.text)).collect();
+    format!(
+        "the server asks what a password does not answer: {}",
+        asked.join(" ")
+    )
+}
+
+/// At most 200 characters of what the server says, without its line breaks.
+fn one_line(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    words.join(" ").chars().take(200).collect()
 }
 
 /// Whether the server hung up because of what was tried, which is a refusal, and no loss after which
@@ -351,8 +386,10 @@ async fn answer(
     prompts: &Prompts,
     clock: &mut Clock,
 ) -> Option<Vec<Secret>> {
-    if policy.interactive == Dialogue::Password {
-        return policy.answer_with_password(&prompts.prompts);
+    if policy.interactive == Dialogue::Password
+        && let Some(answers) = policy.answer_with_password(&prompts.prompts)
+    {
+        return Some(answers);
     }
     let answerer = policy.credentials.answerer.clone()?;
     clock

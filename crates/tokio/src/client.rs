@@ -17,7 +17,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,7 +30,8 @@ pub struct Client {
     shared: Arc<Shared<ClientRole>>,
     driver: JoinHandle<()>,
     deadlines: Deadlines,
-    /// What the connect deadline left for the first session, until that is asked for.
+    /// What the connect deadline left for the first session and for what leads onward, until a session is
+    /// asked for.
     left: Mutex<Option<Duration>>,
 }
 
@@ -160,11 +161,7 @@ impl Client {
     /// [`ConnectError::NoSubsystem`] when the server refuses; timeouts and losses. The first session
     /// has what [`Deadlines::connect`] left when authentication was done; later ones have all of it.
     pub async fn sftp(&self) -> Result<Sftp, ConnectError> {
-        let left = self
-            .left
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let left = self.left().take();
         let clock = Clock::new(left.unwrap_or(self.deadlines.connect));
         let start = Sftp::start(Arc::clone(&self.shared), self.deadlines.clone());
         clock
@@ -177,13 +174,28 @@ impl Client {
     ///
     /// # Errors
     /// [`ConnectError::NotForwarded`] when the server does not; timeouts, after
-    /// [`Deadlines::connect`], and losses.
+    /// [`time_left`](Self::time_left), and losses.
     pub async fn direct_tcpip(&self, host: &str, port: u16) -> Result<ChannelStream, ConnectError> {
-        let clock = Clock::new(self.deadlines.connect);
+        let clock = Clock::new(self.time_left());
         let open = ChannelStream::open(Arc::clone(&self.shared), host, port);
-        clock
+        let opened = clock
             .within(Stage::Onward, "the connection onward", open)
-            .await?
+            .await?;
+        if let Some(left) = self.left().as_mut() {
+            *left = clock.left();
+        }
+        opened
+    }
+
+    /// How much of [`Deadlines::connect`] is left for whatever this connection leads to: the deadline of
+    /// the next, where several hosts are to be gone through in one. All of it once a session was asked
+    /// for. Time that nobody spends connecting does not count.
+    pub fn time_left(&self) -> Duration {
+        self.left().unwrap_or(self.deadlines.connect)
+    }
+
+    fn left(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was negotiated by the newest key exchange.

@@ -1,5 +1,6 @@
 //! What can go wrong while connecting, and how an established connection is lost.
 
+use sansftp_proto::connection::OpenFailureReason;
 use sansftp_proto::error::Error as Protocol;
 use std::fmt;
 use std::io;
@@ -66,6 +67,8 @@ pub enum ConnectError {
     NotForwarded {
         /// Host and port behind the server.
         host: String,
+        /// Whether it may not, or cannot.
+        reason: OpenFailureReason,
         /// The server's words.
         why: String,
     },
@@ -92,8 +95,16 @@ pub enum ConnectError {
         tried: Vec<String>,
         /// The methods that the server would still take.
         remaining: Vec<String>,
-        /// What is to be known besides, for example that the password has expired.
+        /// What is to be known besides, for example that the agent did not sign.
         remark: Option<String>,
+    },
+    /// The password is right, but the server wants another one first (RFC 4252 §8). It was not changed.
+    #[error("the password has expired: the server wants another one{}", quoted(.words))]
+    PasswordExpired {
+        /// What the server says to it; may be empty.
+        words: String,
+        /// The methods that were tried.
+        tried: Vec<String>,
     },
     /// The server does not open a channel or start the SFTP subsystem.
     #[error("the server does not offer SFTP to this account: {0}")]
@@ -128,6 +139,13 @@ pub enum ProxyFailure {
     /// What it would have to be told does not fit.
     #[error("cannot be used: {0}")]
     Unfit(&'static str),
+}
+
+fn quoted(words: &str) -> String {
+    match words {
+        "" => String::new(),
+        words => format!(" ('{words}')"),
+    }
 }
 
 fn list(names: &[String]) -> String {

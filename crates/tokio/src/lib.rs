@@ -47,4 +47,5 @@ pub use deadline::Deadlines;
 pub use error::{ConnectError, Lost, ProxyFailure, Stage};
 pub use onward::ChannelStream;
 pub use proxy::{Proxy, ProxyKind};
+pub use sansftp_proto::connection::OpenFailureReason;
 pub use tcp::{Target, Way};

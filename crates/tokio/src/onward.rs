@@ -7,7 +7,7 @@ use crate::error::{ConnectError, Lost, Stage};
 use crate::sftp::Machines;
 use crate::shared::{Shared, State, wake};
 use bytes::{Buf, Bytes};
-use sansftp_proto::connection::{ChannelId, ChannelKind, Mux, WriteError};
+use sansftp_proto::connection::{ChannelId, ChannelKind, Mux, OpenFailureReason, WriteError};
 use sansftp_proto::error::Error as Protocol;
 use sansftp_proto::role::Client;
 use std::fmt;
@@ -43,10 +43,13 @@ pub(crate) struct Onward {
 enum Opening {
     Asked,
     Open,
-    Refused(String),
+    Refused(OpenFailureReason, String),
     /// The server has closed it. What had come before can still be read.
     Closed,
 }
+
+/// Why there is no channel: the code, and the words.
+type Refusal = (OpenFailureReason, String);
 
 impl Onward {
     pub(crate) const fn new(id: ChannelId) -> Self {
@@ -63,8 +66,8 @@ impl Onward {
         self.become_(Opening::Open);
     }
 
-    pub(crate) fn refused(&mut self, why: String) {
-        self.become_(Opening::Refused(why));
+    pub(crate) fn refused(&mut self, reason: OpenFailureReason, why: String) {
+        self.become_(Opening::Refused(reason, why));
     }
 
     pub(crate) fn closed(&mut self) {
@@ -99,8 +102,9 @@ impl ChannelStream {
         host: &str,
         port: u16,
     ) -> Result<Self, ConnectError> {
-        let refused = |why: String| ConnectError::NotForwarded {
+        let refused = |(reason, why)| ConnectError::NotForwarded {
             host: crate::Target::new(host, port).to_string(),
+            reason,
             why,
         };
         let kind = ChannelKind::DirectTcpip {
@@ -112,9 +116,10 @@ impl ChannelStream {
         };
         let id = shared.with(|state| {
             let (mux, machines) = parts(state).map_err(lost)?;
-            let id = mux
-                .open(&kind)
-                .map_err(|_| refused("too many channels are open".to_owned()))?;
+            let id = mux.open(&kind).map_err(|_| {
+                let why = "too many channels are open".to_owned();
+                refused((OpenFailureReason::ResourceShortage, why))
+            })?;
             machines.begin_onward(id);
             Ok(id)
         })?;
@@ -130,18 +135,19 @@ impl ChannelStream {
         Ok(stream)
     }
 
-    fn poll_opened(&self, cx: &Context<'_>) -> Poll<Result<Result<(), String>, Lost>> {
+    fn poll_opened(&self, cx: &Context<'_>) -> Poll<Result<Result<(), Refusal>, Lost>> {
         let mut state = self.shared.lock();
         let (_, machines) = parts(&mut state)?;
         let Some(channel) = machines.onward(self.id) else {
-            return Poll::Ready(Ok(Err("it closed the channel at once".to_owned())));
+            let why = "it closed the channel at once".to_owned();
+            return Poll::Ready(Ok(Err((OpenFailureReason::ConnectFailed, why))));
         };
         match channel.stage.clone() {
             Opening::Asked => {
                 channel.opener = Some(cx.waker().clone());
                 Poll::Pending
             }
-            Opening::Refused(why) => Poll::Ready(Ok(Err(why))),
+            Opening::Refused(reason, why) => Poll::Ready(Ok(Err((reason, why)))),
             Opening::Open | Opening::Closed => Poll::Ready(Ok(Ok(()))),
         }
     }
@@ -269,7 +275,7 @@ impl Drop for ChannelStream {
             let was_refused = state
                 .machines
                 .end_onward(self.id)
-                .is_some_and(|it| matches!(it.stage, Opening::Refused(_)));
+                .is_some_and(|it| matches!(it.stage, Opening::Refused(..)));
             // The id of a channel that was refused is void.
             if let Some(mux) = state.conn.mux().filter(|_| !was_refused) {
                 mux.finish(self.id);

@@ -60,7 +60,7 @@ pub enum ProxyKind {
     Socks5,
 }
 
-/// The longest head of an answer that is read, in bytes.
+/// The longest head of an answer that is read, in bytes, with those before it (1xx).
 const HEAD: usize = 16 * 1024;
 /// The longest name or user or password of SOCKS 5 (RFC 1928 §5, RFC 1929 §2), whose length is one
 /// byte; SOCKS 4 names no bound and gets the same.
@@ -74,6 +74,11 @@ pub(crate) async fn traverse(
 ) -> Result<(), ProxyFailure> {
     if target.host().is_empty() || !target.host().bytes().all(|it| it.is_ascii_graphic()) {
         return Err(ProxyFailure::Unfit("the server's name cannot be told it"));
+    }
+    if target.host().contains('%') {
+        return Err(ProxyFailure::Unfit(
+            "the zone of the server's address is one of this machine",
+        ));
     }
     match proxy.kind {
         ProxyKind::Http => http(proxy, stream, target).await,
@@ -92,27 +97,49 @@ async fn http(proxy: &Proxy, stream: &mut TcpStream, target: &Target) -> Result<
     request.extend_from_slice(b"\r\n");
     let request = Secret::new(request);
     stream.write_all(request.expose()).await.map_err(broken)?;
-    let head = head(stream).await?;
-    let line = head.split(|it| *it == b'\n').next().unwrap_or_default();
-    let shown = || {
-        printable(
-            line.trim_ascii()
-                .get(..200)
-                .unwrap_or_else(|| line.trim_ascii()),
-        )
-    };
-    let mut words = line.split(|it| *it == b' ').filter(|it| !it.is_empty());
-    let is_http = words.next().is_some_and(|it| it.starts_with(b"HTTP/1."));
-    let status = words.next().map(<[u8]>::trim_ascii).unwrap_or_default();
-    match status {
-        _ if !is_http => Err(ProxyFailure::Garbage(format!("no HTTP but '{}'", shown()))),
-        [b'2', b'0'..=b'9', b'0'..=b'9'] => Ok(()),
-        b"407" => Err(ProxyFailure::Unauthorized(format!("'{}'", shown()))),
-        [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'] => {
-            Err(ProxyFailure::Refused(format!("'{}'", shown())))
-        }
-        _ => Err(ProxyFailure::Garbage(format!("'{}'", shown()))),
+    let mut room = HEAD;
+    loop {
+        let head = head(stream, room).await?;
+        room = room.saturating_sub(head.len());
+        let line = head.split(|it| *it == b'\n').next().unwrap_or_default();
+        let shown = shown(line);
+        let mut words = line.split(|it| *it == b' ').filter(|it| !it.is_empty());
+        let is_http = words.next().is_some_and(|it| it.starts_with(b"HTTP/1."));
+        let status = words.next().map(<[u8]>::trim_ascii).unwrap_or_default();
+        return match status {
+            _ if !is_http => Err(ProxyFailure::Garbage(format!("no HTTP but '{shown}'"))),
+            // A body after this one is none: what follows is the server's (RFC 9110 §9.3.6).
+            [b'2', b'0'..=b'9', b'0'..=b'9'] => Ok(()),
+            b"407" => Err(ProxyFailure::Unauthorized(match asked_for(&head) {
+                asked if asked.is_empty() => format!("'{shown}'"),
+                asked => format!("'{shown}', it takes {asked}; we speak Basic"),
+            })),
+            b"101" => Err(ProxyFailure::Refused(format!("'{shown}'"))),
+            // RFC 9110 §15.2: before the final answer there may be any number of others.
+            [b'1', b'0'..=b'9', b'0'..=b'9'] => continue,
+            [b'3'..=b'5', b'0'..=b'9', b'0'..=b'9'] => {
+                Err(ProxyFailure::Refused(format!("'{shown}'")))
+            }
+            _ => Err(ProxyFailure::Garbage(format!("'{shown}'"))),
+        };
     }
+}
+
+/// A line of the answer for people, not more than 200 bytes of it.
+fn shown(line: &[u8]) -> String {
+    let line = line.trim_ascii();
+    printable(line.get(..200).unwrap_or(line))
+}
+
+/// The ways to authenticate that a head lists (RFC 9110 §11.7.1), without their parameters.
+fn asked_for(head: &[u8]) -> String {
+    const FIELD: &[u8] = b"proxy-authenticate:";
+    let schemes = head.split(|it| *it == b'\n').filter_map(|line| {
+        let (name, value) = line.split_at_checked(FIELD.len())?;
+        let scheme = value.trim_ascii().split(|it| *it == b' ').next()?;
+        (name.eq_ignore_ascii_case(FIELD) && !scheme.is_empty()).then(|| shown(scheme))
+    });
+    schemes.collect::<Vec<_>>().join(", ")
 }
 
 /// What Basic authentication says (RFC 7617 §2).
@@ -126,12 +153,12 @@ fn basic(user: &str, password: Option<&Secret>) -> Secret {
     Secret::new(text)
 }
 
-/// The head of an answer, through the empty line. It is looked at before it is taken, so that what
-/// the server behind says in the same segment stays where it is.
-async fn head(stream: &mut TcpStream) -> Result<Vec<u8>, ProxyFailure> {
+/// The head of an answer, through the empty line, of not much more than `room` bytes. It is looked at
+/// before it is taken, so that what the server behind says in the same segment stays where it is.
+async fn head(stream: &mut TcpStream, room: usize) -> Result<Vec<u8>, ProxyFailure> {
     let mut head = Vec::new();
     let mut seen = [0; 1024];
-    while head.len() < HEAD {
+    while head.len() < room {
         let here = stream.peek(&mut seen).await.map_err(broken)?;
         if here == 0 {
             return Err(ProxyFailure::Closed);

@@ -2,11 +2,13 @@
 
 use crate::error::{ConnectError, Stage};
 use crate::proxy::Proxy;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,15 +18,18 @@ pub struct Target {
 }
 
 impl Target {
-    /// A host by name or address, IPv6 without brackets.
+    /// A host by name or address. An IPv6 address may be in brackets, and may name a zone of this
+    /// machine (`fe80::1%eth0`, RFC 4007 §11).
     pub fn new(host: impl Into<String>, port: u16) -> Self {
+        let host = host.into();
+        let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
         Self {
-            host: host.into(),
+            host: bare.map(str::to_owned).unwrap_or(host),
             port,
         }
     }
 
-    /// Name or address.
+    /// Name or address, without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -55,11 +60,11 @@ pub struct Way {
     pub bind: Option<IpAddr>,
 }
 
-/// How long one address of several is waited for: one that drops packets must not use up the whole
-/// deadline. They are tried one after the other.
-const PER_ADDRESS: Duration = Duration::from_secs(10);
+/// How long an address is waited for before the next is tried beside it (RFC 8305 §5): one that drops
+/// packets must not use up the deadline.
+const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Connects to the first address that answers.
+/// Connects to the address that answers first, each having a little longer than the one after it.
 pub(crate) async fn connect(
     target: &Target,
     bind: Option<IpAddr>,
@@ -77,29 +82,62 @@ pub(crate) async fn connect(
         .into_iter()
         .filter(|it| bind.is_none_or(|bind| bind.is_ipv4() == it.is_ipv4()))
         .collect();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    if bind.is_some() {
-        last = io::Error::other("no address of it is of the family of the address to connect from");
-    }
-    let several = addresses.len() > 1;
-    for address in addresses {
-        let attempt = attempt(address, bind);
-        let connected = if several {
-            tokio::time::timeout(PER_ADDRESS, attempt)
-                .await
-                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        } else {
-            attempt.await
+    let none = match bind {
+        Some(_) => "no address of it is of the family of the address to connect from",
+        None => "the name has no address",
+    };
+    let stream = first(in_turns(addresses), |it| attempt(it, bind))
+        .await
+        .unwrap_or_else(|| Err(io::Error::new(io::ErrorKind::NotFound, none)))
+        .map_err(|cause| unreachable(Stage::Tcp, cause))?;
+    tune(&stream);
+    Ok(stream)
+}
+
+/// The families in turns, beginning with that of the first address (RFC 8305 §4): where one family has
+/// no way out, the second attempt has one.
+fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let begins_with_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (mut one, mut other): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|it| it.is_ipv4() == begins_with_v4);
+    let rest = one.split_off(one.len().min(other.len()));
+    let also = other.split_off(one.len());
+    let pairs = one.into_iter().zip(other).flat_map(<[_; 2]>::from);
+    pairs.chain(rest).chain(also).collect()
+}
+
+/// What the first attempt yields that succeeds, else the last failure; nothing where there is no
+/// address. The others are given up.
+async fn first<T, Attempt>(
+    addresses: Vec<SocketAddr>,
+    attempt: impl Fn(SocketAddr) -> Attempt,
+) -> Option<io::Result<T>>
+where
+    T: Send + 'static,
+    Attempt: Future<Output = io::Result<T>> + Send + 'static,
+{
+    let mut waiting = addresses.into_iter();
+    let mut tried = JoinSet::new();
+    let mut last = None;
+    loop {
+        if let Some(address) = waiting.next() {
+            tried.spawn(attempt(address));
+        }
+        let ended = match waiting.len() {
+            0 => tried.join_next().await,
+            _ => match tokio::time::timeout(HEAD_START, tried.join_next()).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
+            },
         };
-        match connected {
-            Ok(stream) => {
-                tune(&stream);
-                return Ok(stream);
-            }
-            Err(cause) => last = cause,
+        match ended {
+            None => return last,
+            Some(Ok(Ok(stream))) => return Some(Ok(stream)),
+            Some(Ok(Err(cause))) => last = Some(Err(cause)),
+            Some(Err(panicked)) => last = Some(Err(io::Error::other(panicked))),
         }
     }
-    Err(unreachable(Stage::Tcp, last))
 }
 
 async fn attempt(address: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
@@ -122,5 +160,64 @@ pub(crate) fn tune(stream: &TcpStream) {
         if let Err(error) = outcome {
             tracing::debug!(%error, "socket option not set");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter().map(|it| it.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn an_ipv6_address_may_be_in_brackets_and_have_a_zone() {
+        for (given, host) in [
+            ("[::1]", "::1"),
+            ("::1", "::1"),
+            ("[fe80::1%eth0]", "fe80::1%eth0"),
+            ("h.example", "h.example"),
+        ] {
+            let target = Target::new(given, 22);
+            assert_eq!(target.host(), host);
+            assert_eq!(target, Target::new(host, 22));
+        }
+        assert_eq!(Target::new("[::1]", 22).to_string(), "[::1]:22");
+    }
+
+    #[test]
+    fn families_take_turns_and_keep_their_order() {
+        let given = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.0.0.1:1", "1.0.0.2:1"]);
+        let turns = addresses(&["[::1]:1", "1.0.0.1:1", "[::2]:1", "1.0.0.2:1", "[::3]:1"]);
+        assert_eq!(in_turns(given), turns);
+        let alone = addresses(&["1.0.0.1:1", "1.0.0.2:1"]);
+        assert_eq!(in_turns(alone.clone()), alone);
+        assert_eq!(in_turns(Vec::new()), []);
+    }
+
+    /// An attempt on a port: 1 is never answered, 2 refuses, any other connects.
+    async fn played(address: SocketAddr) -> io::Result<u16> {
+        match address.port() {
+            1 => std::future::pending().await,
+            2 => Err(io::ErrorKind::ConnectionRefused.into()),
+            port => Ok(port),
+        }
+    }
+
+    #[tokio::test]
+    async fn dead_addresses_do_not_keep_the_living_from_being_tried() {
+        let dead = ["1.0.0.1:1"; 5].to_vec();
+        let list = addresses(&[&dead[..], &["1.0.0.1:2", "1.0.0.1:9"]].concat());
+        let found = tokio::time::timeout(Duration::from_secs(60), first(list, played));
+        assert_eq!(found.await.unwrap().unwrap().unwrap(), 9);
+    }
+
+    #[tokio::test]
+    async fn the_last_failure_is_told_and_that_there_was_no_address() {
+        let list = addresses(&["1.0.0.1:2", "1.0.0.2:2"]);
+        let failed = first(list, played).await.unwrap().unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(first(Vec::new(), played).await.is_none());
     }
 }

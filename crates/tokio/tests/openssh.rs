@@ -207,3 +207,20 @@ async fn a_server_that_hangs_up_while_a_person_is_asked_is_noticed() {
     let error = connect(&sshd, credentials).await.unwrap_err();
     assert!(matches!(error, ConnectError::Lost { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn what_leads_onward_has_what_the_connect_deadline_left() {
+    let gate = Sshd::start();
+    let behind = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = behind.local_addr().unwrap().port();
+    let all = Deadlines::default().connect;
+    let client = connect(&gate, key(&gate, ClientKey::Ed25519))
+        .await
+        .unwrap();
+    let after_login = client.time_left();
+    assert!(after_login < all, "{after_login:?}");
+    let _onward = client.direct_tcpip("127.0.0.1", port).await.unwrap();
+    assert!(client.time_left() < after_login);
+    client.sftp().await.unwrap();
+    assert_eq!(client.time_left(), all, "a session is the end of a way");
+}

@@ -35,6 +35,13 @@ pub struct SftpConnect {
 /// A connection to a server that is gone through, and that it is open.
 pub(super) type Jumped = (Client, Inside);
 
+/// A stream to a server, through the one before it.
+struct Line {
+    stream: ChannelStream,
+    /// What is left of `connect-timeout`, which is for the whole way.
+    time_left: Duration,
+}
+
 impl SftpConnect {
     /// Reads what the connection refers to: key, password, known hosts. Nothing is contacted.
     /// Blocks.
@@ -73,6 +80,10 @@ impl SftpConnect {
         let mut stops = way::stops(connection)?;
         let way = way::way(&stops)?;
         let last = stops.pop().expect("a way ends at the connection's server");
+        for stop in &mut stops {
+            // One clock runs for the whole way.
+            stop.connection.connect_timeout = connection.connect_timeout;
+        }
         let jump = |stop| Party::new(stop, Place::Jump, answerer.clone(), sessions);
         Ok(Self {
             connection: connection.clone(),
@@ -99,7 +110,7 @@ impl SftpConnect {
     }
 
     /// The stream to the next server; none when it is the first.
-    async fn line(&self, jumped: &[Jumped], next: &Party) -> Result<Option<ChannelStream>> {
+    async fn line(&self, jumped: &[Jumped], next: &Party) -> Result<Option<Line>> {
         let Some((last, _)) = jumped.last() else {
             return Ok(None);
         };
@@ -107,11 +118,15 @@ impl SftpConnect {
         let line = last.direct_tcpip(target.host(), target.port()).await;
         // It is the server before that fails here.
         let asked = self.jumps.get(jumped.len() - 1).unwrap_or(next);
-        line.map(Some).map_err(|error| asked.explain(error))
+        let stream = line.map_err(|error| asked.explain(error))?;
+        Ok(Some(Line {
+            stream,
+            time_left: last.time_left(),
+        }))
     }
 
     /// Connects and authenticates, unless these credentials were refused before.
-    async fn admitted(&self, party: &Party, line: Option<ChannelStream>) -> Result<Jumped> {
+    async fn admitted(&self, party: &Party, line: Option<Line>) -> Result<Jumped> {
         let door = party
             .door
             .as_ref()
@@ -147,14 +162,17 @@ impl SftpConnect {
     async fn dial(
         &self,
         party: &Party,
-        line: Option<ChannelStream>,
+        line: Option<Line>,
         judge: &Judge,
         decide: impl FnOnce(&HostKey) -> Trust + Send,
         credentials: Credentials,
     ) -> Result<Client, ConnectError> {
-        let (config, deadlines) = (party.config(judge), party.deadlines());
+        let (config, mut deadlines) = (party.config(judge), party.deadlines());
         match line {
-            Some(line) => Client::over(line, config, &deadlines, decide, credentials).await,
+            Some(Line { stream, time_left }) => {
+                deadlines.connect = time_left;
+                Client::over(stream, config, &deadlines, decide, credentials).await
+            }
             None => {
                 let target = party.target();
                 Client::connect_by(&self.way, &target, config, &deadlines, decide, credentials)

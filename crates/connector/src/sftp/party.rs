@@ -14,7 +14,9 @@ use sansftp_proto::config::{Algorithms as Names, Config, KeepAlive};
 use sansftp_proto::crypto::{CryptoProvider, Secret};
 use sansftp_proto::error::Error as Protocol;
 use sansftp_proto::role::Client as ClientRole;
-use sansftp_tokio::{Answerer, ConnectError, Credentials, Deadlines, ProxyFailure, Stage, Target};
+use sansftp_tokio::{
+    Answerer, ConnectError, Credentials, Deadlines, OpenFailureReason, ProxyFailure, Stage, Target,
+};
 
 use super::credentials::{self, Read};
 use super::sessions::{Door, Sessions};
@@ -167,6 +169,13 @@ impl Party {
                     }
                 })
             }
+            ConnectError::PasswordExpired { .. } => Error::new(class, text).with_hint(format!(
+                "log in with 'ssh -p {} {}@{}' and change it there, or have the server's administrator \
+                 do it; then set the new one here",
+                self.connection.port,
+                self.credentials.user(),
+                self.target().host(),
+            )),
             ConnectError::Unreachable { .. } => Error::new(class, text)
                 .with_hint("check host and port, and whether the server runs"),
             ConnectError::Proxy { failure, .. } => {
@@ -241,7 +250,8 @@ fn shown(connection: &Connection, place: Place) -> String {
     }
 }
 
-fn target(connection: &Connection) -> Target {
+/// Where it is.
+pub(super) fn target(connection: &Connection) -> Target {
     Target::new(connection.host.trim(), connection.port)
 }
 
@@ -286,10 +296,17 @@ fn proxy_hint(failure: &ProxyFailure) -> &'static str {
 
 fn class_of(error: &ConnectError) -> Class {
     match error {
+        // One that may not connect us will not the next time either.
+        ConnectError::NotForwarded {
+            reason: OpenFailureReason::AdministrativelyProhibited,
+            ..
+        }
+        | ConnectError::Proxy { .. } => Class::Proxy,
         ConnectError::Unreachable { .. } | ConnectError::NotForwarded { .. } => Class::Unreachable,
-        ConnectError::Proxy { .. } => Class::Proxy,
         ConnectError::TimedOut { .. } => Class::Timeout,
-        ConnectError::Refused { .. } => Class::Authentication,
+        ConnectError::Refused { .. } | ConnectError::PasswordExpired { .. } => {
+            Class::Authentication
+        }
         ConnectError::NoSubsystem(_) => Class::Unsupported,
         ConnectError::Lost { stage, lost } => match lost.protocol {
             Protocol::PeerIncompatible { .. } => Class::NoCommonAlgorithm,

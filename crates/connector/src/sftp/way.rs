@@ -9,6 +9,7 @@ use sansftp_keys::{HostSettings, ssh_config};
 use sansftp_tokio::{Proxy as Through, ProxyKind, Target, Way};
 
 use super::credentials::{expand_home, home, secret};
+use super::party::target;
 use crate::connection::{Connection, HOPS, PrivateKey, Proxy, ProxyType};
 use crate::error::{Error, Result};
 
@@ -61,7 +62,8 @@ pub(super) fn way(stops: &[Stop]) -> Result<Way> {
     let mut way = Way::default();
     way.bind = stops.iter().find_map(|it| it.connection.bind);
     if let (Some(proxy), Some(first)) = (proxy, stops.first()) {
-        let (host, port) = (first.connection.host.trim(), first.connection.port);
+        let first = target(&first.connection);
+        let (host, port) = (first.host(), first.port());
         let variable = |name: &str| std::env::var(name).ok();
         let proxy = match proxy.kind {
             ProxyType::Runtime => Proxy::of_environment(host, port, variable)?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sansftp_connector::Class;
 use sansftp_connector::Connector;
-use sansftp_connector::connection::{Connection, Proxy, ProxyType, Secret, SecretRef};
+use sansftp_connector::connection::{Connection, Jump, Proxy, ProxyType, Secret, SecretRef};
 use sansftp_connector::document::Document;
 use sansftp_connector::operation::{List, Operation};
 use sansftp_connector::outcome::Outcome;
@@ -252,21 +252,178 @@ async fn whatever_a_proxy_does_wrong_is_of_the_class_proxy_and_names_it() {
     }
 }
 
+/// What a proxy says when all is well; of SOCKS 5 with and without a password.
+fn right_answers() -> [(ProxyType, bool, &'static [u8]); 4] {
+    [
+        (ProxyType::Http, false, b"HTTP/1.1 200 OK\r\n\r\n"),
+        (ProxyType::Socks4, false, &[0, 90, 0, 0, 0, 0, 0, 0]),
+        (
+            ProxyType::Socks5,
+            false,
+            &[5, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+        ),
+        (
+            ProxyType::Socks5,
+            true,
+            b"\x05\x02\x01\x00\x05\x00\x00\x03\x05proxy\x12\x34",
+        ),
+    ]
+}
+
+/// What a proxy does once it has said what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    HangsUp,
+    IsSilent,
+    /// The same byte, slowly.
+    Dribbles,
+    /// The same byte, as fast as they are taken.
+    Floods,
+}
+
+/// Plays a proxy that says this, and then does that until we have hung up.
+async fn rude(says: Vec<u8>, then: Then) -> SocketAddr {
+    proxy(move |mut stream| {
+        let says = says.clone();
+        async move {
+            // We may have hung up by then.
+            let _ = stream.write_all(&says).await;
+            let (mut read, mut write) = stream.split();
+            let hears = async { while matches!(read.read(&mut [0; 512]).await, Ok(1..)) {} };
+            let speaks = async {
+                let piece = match then {
+                    Then::HangsUp => return drop(write.shutdown().await),
+                    Then::IsSilent => return,
+                    Then::Dribbles => 1,
+                    Then::Floods => 4096,
+                };
+                while write.write_all(&b"x".repeat(piece)).await.is_ok() {
+                    if then == Then::Dribbles {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+            };
+            tokio::join!(hears, speaks);
+        }
+    })
+    .await
+}
+
+/// A login through it fails with the class `proxy`, in these words.
+async fn fails(sshd: &Sshd, kind: ProxyType, with_password: bool, at: SocketAddr, words: &str) {
+    let mut connection = Connection {
+        connect_timeout: Duration::from_millis(400),
+        ..by(sshd, kind, at)
+    };
+    if let (true, Some(proxy)) = (with_password, &mut connection.proxy) {
+        proxy.user = Some("me".to_owned());
+        proxy.password = Some(SecretRef::Literal(Secret::new("word")));
+    }
+    let (class, text) = bad(list(&connection).await);
+    assert_eq!(class, Class::Proxy, "{text}");
+    assert!(text.contains(words), "{kind:?}, {words}: {text}");
+}
+
 #[tokio::test]
-async fn a_proxy_that_stalls_is_given_up_in_time() {
+async fn a_proxy_that_hangs_up_at_any_byte_is_told() {
     let sshd = Sshd::start();
-    let at = proxy(|mut stream| async move {
-        while matches!(stream.read(&mut [0; 512]).await, Ok(1..)) {}
+    for (kind, with_password, whole) in right_answers() {
+        for at in 0..whole.len() {
+            let place = rude(whole[..at].to_vec(), Then::HangsUp).await;
+            let closed = match with_password {
+                true => named(&sshd, kind, place),
+                false => by(&sshd, kind, place),
+            };
+            let (class, text) = bad(list(&closed).await);
+            assert_eq!(class, Class::Proxy, "{kind:?} {at}: {text}");
+            assert!(text.contains("closed the connection"), "{at}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_stalls_at_any_byte_is_given_up_in_time() {
+    let sshd = Sshd::start();
+    let mut all = Vec::new();
+    for (kind, with_password, whole) in right_answers() {
+        for at in 0..whole.len() {
+            let place = rude(whole[..at].to_vec(), Then::IsSilent).await;
+            let words = "did not answer in time";
+            all.push(fails(&sshd, kind, with_password, place, words));
+        }
+    }
+    futures_util::future::join_all(all).await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_never_comes_to_an_end_is_given_up() {
+    let sshd = Sshd::start();
+    let head = b"HTTP/1.1 200 OK\r\nX: ";
+    let place = rude(head.to_vec(), Then::Dribbles).await;
+    let late = "did not answer in time";
+    fails(&sshd, ProxyType::Http, false, place, late).await;
+    let endless = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000).into_bytes();
+    for (kind, says, words) in [
+        (ProxyType::Http, &head[..], "more than 16384 bytes"),
+        (ProxyType::Http, &endless, "more than 16384 bytes"),
+        (ProxyType::Socks4, b"", "no reply of SOCKS 4"),
+        (ProxyType::Socks5, b"", "no answer of SOCKS 5"),
+        (ProxyType::Socks5, &[5, 0], "no reply of SOCKS 5"),
+    ] {
+        let place = rude(says.to_vec(), Then::Floods).await;
+        let unhurried = Connection {
+            connect_timeout: Duration::from_secs(60),
+            ..by(&sshd, kind, place)
+        };
+        let (class, text) = bad(list(&unhurried).await);
+        assert_eq!(class, Class::Proxy, "{text}");
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn answers_before_the_final_one_long_heads_and_a_length_are_no_hindrance() {
+    let sshd = Sshd::start();
+    sshd.write("a", "x");
+    let port = sshd.port();
+    let at = proxy(move |mut stream| async move {
+        head(&mut stream).await;
+        let answer = format!(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
+             HTTP/1.0  200  Fine\r\nContent-Length: 5\r\nX: {}\r\n\r\n",
+            "y".repeat(15_000)
+        );
+        go_on(stream, answer.into_bytes(), port).await;
     })
     .await;
+    has_listed(&list(&by(&sshd, ProxyType::Http, at)).await);
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_another_way_to_authenticate_is_quoted() {
+    let sshd = Sshd::start();
+    let says = b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: NTLM\r\n\
+        Proxy-Authenticate: Negotiate realm=\"x\"\r\nContent-Length: 9\r\n\r\nforbidden";
+    let at = rude(says.to_vec(), Then::HangsUp).await;
+    let (class, text) = bad(list(&named(&sshd, ProxyType::Http, at)).await);
+    assert_eq!(class, Class::Proxy, "{text}");
+    assert!(text.contains("it takes NTLM, Negotiate"), "{text}");
+    assert!(text.contains("proxy.user"), "{text}");
+    assert!(!text.contains("pass:word"), "{text}");
+}
+
+#[tokio::test]
+async fn an_address_with_a_zone_is_nothing_to_a_proxy() {
+    let sshd = Sshd::start();
+    let at = rude(Vec::new(), Then::IsSilent).await;
     for kind in [ProxyType::Http, ProxyType::Socks4, ProxyType::Socks5] {
-        let stalled = Connection {
-            connect_timeout: Duration::from_millis(200),
+        let zoned = Connection {
+            host: "[fe80::1%eth0]".to_owned(),
             ..by(&sshd, kind, at)
         };
-        let (class, text) = bad(list(&stalled).await);
+        let (class, text) = bad(list(&zoned).await);
         assert_eq!(class, Class::Proxy, "{text}");
-        assert!(text.contains("did not answer in time"), "{text}");
+        assert!(text.contains("zone"), "{text}");
     }
 }
 
@@ -279,4 +436,33 @@ async fn a_proxy_that_is_not_there_is_of_the_class_proxy() {
     let (class, text) = bad(list(&by(&sshd, ProxyType::Http, at)).await);
     assert_eq!(class, Class::Proxy, "{text}");
     assert!(text.contains("cannot be reached"), "{text}");
+}
+
+#[tokio::test]
+async fn a_proxy_leads_to_the_first_jump_host_and_that_to_the_server() {
+    let (gate, target) = (Sshd::start(), Sshd::start());
+    target.write("a", "x");
+    let port = gate.port();
+    let at = proxy(move |mut stream| async move {
+        let [high, low] = port.to_be_bytes();
+        assert_eq!(taken(&mut stream).await, [5, 1, 0]);
+        stream.write_all(&[5, 0]).await.unwrap();
+        let asked = taken(&mut stream).await;
+        assert_eq!(asked, [5, 1, 0, 1, 127, 0, 0, 1, high, low]);
+        go_on(stream, vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0], port).await;
+    })
+    .await;
+    let known = tempfile::tempdir().unwrap();
+    let file = known.path().join("known_hosts");
+    std::fs::write(&file, [gate.known_hosts(), target.known_hosts()].concat()).unwrap();
+    let far = Connection {
+        known_host: Vec::new(),
+        known_hosts_file: Some(file),
+        jump: vec![Jump::Host(format!("{}@127.0.0.1:{port}", gate.user()))],
+        ..by(&target, ProxyType::Socks5, at)
+    };
+    has_listed(&list(&far).await);
+    for sshd in [&gate, &target] {
+        assert_eq!(sshd.log().matches("Connection from ").count(), 1);
+    }
 }

@@ -1,9 +1,11 @@
 //! Ways to a server: jump hosts, certificates, local addresses; places, and how often a server is asked.
 
 use std::fs;
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use sansftp_connector::connection::{Connection, Jump, PrivateKey};
 use sansftp_connector::document::Document;
@@ -193,10 +195,19 @@ async fn what_fails_at_a_jump_host_names_it() {
     assert_eq!(class, Class::HostKey, "{text}");
     assert!(text.contains(&gate.port().to_string()), "{text}");
 
+    // The key of another port is not asked for: nothing answers there.
+    let nobody = Connection {
+        port: closed_port(),
+        ..far
+    };
+    let (class, text) = bad(list(&nobody).await);
+    assert_eq!(class, Class::Unreachable, "{text}");
+    assert!(text.contains(&name), "{text}");
+
     let shut = Sshd::builder().config("AllowTcpForwarding no").start();
     let shut_off = through(directory.path(), &[&shut], &target);
     let (class, text) = bad(list(&shut_off).await);
-    assert_eq!(class, Class::Unreachable, "{text}");
+    assert_eq!(class, Class::Proxy, "{text}");
     assert!(
         text.contains(&format!("jump host 127.0.0.1:{}", shut.port())),
         "{text}"
@@ -206,6 +217,69 @@ async fn what_fails_at_a_jump_host_names_it() {
         "{text}"
     );
     assert_eq!(connections_seen(&target), 0, "nothing went past");
+}
+
+/// A port on which nobody listens.
+fn closed_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn one_connect_timeout_is_for_the_whole_way() {
+    let (gate, target) = (Sshd::start(), Sshd::start());
+    target.write("a", "x");
+    let directory = tempdir().unwrap();
+    let far = through(directory.path(), &[&gate], &target);
+    // That of a server on the way is for when it is the end of one.
+    let hasty = Connection {
+        connect_timeout: Duration::from_millis(1),
+        ..connection(&gate)
+    };
+    let through_it = Connection {
+        jump: vec![Jump::Connection(Box::new(hasty))],
+        ..far.clone()
+    };
+    assert_eq!(names(&through_it).await, ["a"]);
+    // The end is silent: it is what the time ran out at.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let stalled = Connection {
+        port,
+        connect_timeout: Duration::from_secs(3),
+        retries: 0,
+        ..far
+    };
+    let (class, text) = bad(list(&stalled).await);
+    assert_eq!(class, Class::Timeout, "{text}");
+    assert!(text.contains("connect-timeout is 3 s"), "{text}");
+}
+
+#[tokio::test]
+async fn an_ipv6_address_may_be_in_brackets() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let sshd = Sshd::builder().config("ListenAddress ::1").start();
+    sshd.write("a", "x");
+    let line = sshd.known_hosts_line();
+    let key = line.split_once(' ').unwrap().1;
+    let known = tempdir().unwrap();
+    let file = known.path().join("known_hosts");
+    fs::write(&file, format!("[::1]:{} {key}\n", sshd.port())).unwrap();
+    for host in ["::1", "[::1]"] {
+        let by_six = Connection {
+            host: host.to_owned(),
+            known_host: Vec::new(),
+            known_hosts_file: Some(file.clone()),
+            ..connection(&sshd)
+        };
+        assert_eq!(names(&by_six).await, ["a"], "{host}");
+        assert_eq!(
+            by_six.account(),
+            format!("{}@[::1]:{}", sshd.user(), sshd.port())
+        );
+    }
 }
 
 #[tokio::test]

@@ -77,10 +77,12 @@ impl shared::Machines<ClientRole> for Machines {
                 }
             }
             ChannelEvent::Refused {
-                id, description, ..
+                id,
+                reason,
+                description,
             } => {
                 if let Some(onward) = self.onward(id) {
-                    return onward.refused(description);
+                    return onward.refused(reason, description);
                 }
                 if let Some(session) = self.get(id) {
                     session.refuse(format!("it opens no channel ({description})"));
