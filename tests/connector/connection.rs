@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use sansftp_connector::connection::{Algorithms, ByteSize, Connection, HostKeyPolicy};
+use sansftp_connector::connection::{ByteSize, Connection, HostKeyPolicy};
 use sansftp_connector::document::Document;
 use sansftp_connector::operation::{Get, Operation};
 use sansftp_connector::outcome::Outcome;
@@ -372,17 +372,6 @@ async fn algorithms() {
     let (class, words) = world.login(with("cipher=rot13")).await.unwrap_err();
     assert_eq!(class, Class::Configuration);
     assert!(words.contains("rot13"), "{words}");
-}
-
-#[test]
-fn algorithms_of_profiles_to_come() {
-    for profile in ["compatible", "legacy-1024", "jsch-0.1.53"] {
-        let words = profile.parse::<Algorithms>().unwrap_err();
-        assert!(
-            words.contains(profile) && words.contains("modern"),
-            "{words}"
-        );
-    }
 }
 
 #[tokio::test]

@@ -51,7 +51,8 @@ pub(crate) enum ReadOnly {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            config: Config::server(null::provider(2), vec![NullKey::named("host key")]),
+            config: Config::server(null::provider(2), vec![NullKey::named("host key")])
+                .with_all_algorithms(),
             options: Options::default(),
             read_only: ReadOnly::No,
         }

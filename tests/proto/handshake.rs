@@ -605,14 +605,14 @@ fn after_disconnect_nothing_is_said_or_heard() {
 #[test]
 fn an_end_without_algorithms_or_host_keys_does_not_start() {
     use sansftp_proto::session::Connection;
-    let mut config = Config::client(null::provider(1));
+    let mut config = Config::client(null::provider(1)).with_all_algorithms();
     config.algorithms.kex = vec!["unknown".into()];
     let started = Connection::client(config.into(), std::time::Instant::now());
     assert!(matches!(
         started,
         Err(Error::PeerIncompatible { list: "kex", .. })
     ));
-    let config = Config::server(null::provider(1), vec![]);
+    let config = Config::server(null::provider(1), vec![]).with_all_algorithms();
     let started = Connection::server(config.into(), std::time::Instant::now());
     assert!(matches!(
         started,

@@ -22,6 +22,7 @@ pub use self::proxy::{Proxy, ProxyType};
 use crate::error::{Error, Result};
 pub use crate::secret::{PrivateKey, Secret, SecretRef};
 pub use crate::units::{ByteSize, parse_duration, show_duration};
+pub use sansftp_proto::config::Profile;
 
 /// One account on one server. Reusable; plain data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,7 +248,7 @@ impl FromStr for HostKeyPolicy {
 ///
 /// Written `modern` or `modern,cipher=aes256-ctr:aes128-ctr,kex=curve25519-sha256`; the profile may
 /// be left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithms {
     /// Where the lists come from that are not given.
     pub profile: Profile,
@@ -256,13 +257,21 @@ pub struct Algorithms {
     pub lists: BTreeMap<Category, Vec<String>>,
 }
 
-/// A named set of algorithms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Profile {
-    /// Everything that is considered safe today.
-    #[default]
-    Modern,
+/// The profiles that a client may have: all but the servers'.
+const PROFILES: [Profile; 4] = [
+    Profile::Modern,
+    Profile::Compatible,
+    Profile::Legacy1024,
+    Profile::Jsch0153,
+];
+
+impl Default for Algorithms {
+    fn default() -> Self {
+        Self {
+            profile: Profile::Modern,
+            lists: BTreeMap::new(),
+        }
+    }
 }
 
 /// A category of algorithms.
@@ -297,12 +306,17 @@ impl FromStr for Algorithms {
         let mut algorithms = Self::default();
         for (position, part) in text.split(',').map(str::trim).enumerate() {
             let Some((category, names)) = part.split_once('=') else {
-                if position == 0 && part == "modern" {
-                    continue;
+                match PROFILES.into_iter().find(|it| it.name() == part) {
+                    Some(profile) if position == 0 => algorithms.profile = profile,
+                    _ => {
+                        return Err(format!(
+                            "'{part}' is no profile of algorithms; there are {}; lists follow it: \
+                             modern,cipher=NAME:NAME",
+                            PROFILES.map(Profile::name).join(", ")
+                        ));
+                    }
                 }
-                return Err(format!(
-                    "'{part}' is no profile of algorithms; write modern, or modern,cipher=NAME:NAME"
-                ));
+                continue;
             };
             let category = [
                 Category::Kex,
@@ -334,7 +348,7 @@ impl FromStr for Algorithms {
 
 impl fmt::Display for Algorithms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("modern")?;
+        f.write_str(self.profile.name())?;
         for (category, names) in &self.lists {
             write!(f, ",{}={}", category.name(), names.join(":"))?;
         }
@@ -486,6 +500,8 @@ mod tests {
         }
         assert!("modern,cipher=".parse::<Algorithms>().is_err());
         assert!("ancient".parse::<Algorithms>().is_err());
+        assert!("server-modern".parse::<Algorithms>().is_err());
+        assert!("mac=a,modern".parse::<Algorithms>().is_err());
         assert!("modern,sauce=x".parse::<Algorithms>().is_err());
         assert!("modern,mac=a,mac=b".parse::<Algorithms>().is_err());
     }

@@ -1,5 +1,9 @@
 //! What a connection is told before it starts. Plain data, shared by many connections.
 
+mod profile;
+
+pub use profile::Profile;
+
 use crate::crypto::{CryptoProvider, SigningKey};
 use crate::limits::Limits;
 use crate::role::{Client, Role, Server, sealed};
@@ -55,7 +59,8 @@ pub struct Algorithms {
 }
 
 impl Algorithms {
-    /// All that a provider has, in its order.
+    /// All that a provider has, in its order, whatever it is worth: to be cut, or for tests. What is
+    /// safe to offer is a [`Profile`]'s to say.
     pub fn of(provider: &CryptoProvider) -> Self {
         Self {
             kex: provider.kex.iter().map(|it| it.name().to_owned()).collect(),
@@ -108,23 +113,31 @@ impl ServerLocal {
 }
 
 impl Config<Client> {
-    /// A client with all of the provider's algorithms.
+    /// A client with what the provider has of [`Profile::Modern`].
     pub fn client(provider: CryptoProvider) -> Self {
-        Self::new(provider, ClientLocal {})
+        Self::new(provider, Profile::Modern, ClientLocal {})
+    }
+
+    /// The same with all that its provider has, whatever it is worth and whoever made it: for tests, and
+    /// for providers with algorithms of their own.
+    #[must_use]
+    pub fn with_all_algorithms(mut self) -> Self {
+        self.algorithms = Algorithms::of(&self.provider);
+        self
     }
 }
 
 impl Config<Server> {
-    /// A server with all of the provider's algorithms, that takes keys, passwords and
-    /// keyboard-interactive.
+    /// A server with what the provider has of [`Profile::ServerModern`], that takes keys (of users
+    /// all that [`Profile::Modern`] has), passwords and keyboard-interactive.
     pub fn server(provider: CryptoProvider, host_keys: Vec<Arc<dyn SigningKey>>) -> Self {
         let methods = ["publickey", "password", "keyboard-interactive"]
             .map(str::to_owned)
             .to_vec();
-        let user_algorithms = provider.signatures.iter().map(|it| it.name().to_owned());
-        let user_algorithms = user_algorithms.collect();
+        let user_algorithms = Profile::Modern.algorithms(&provider).host_key;
         Self::new(
             provider,
+            Profile::ServerModern,
             ServerLocal {
                 host_keys,
                 methods,
@@ -133,12 +146,23 @@ impl Config<Server> {
             },
         )
     }
+
+    /// The same with all that its provider has, whatever it is worth and whoever made it: for tests, and
+    /// for providers with algorithms of their own.
+    #[must_use]
+    pub fn with_all_algorithms(mut self) -> Self {
+        self.algorithms = Algorithms::of(&self.provider);
+        self.local
+            .user_algorithms
+            .clone_from(&self.algorithms.host_key);
+        self
+    }
 }
 
 impl<R: Role> Config<R> {
-    fn new(provider: CryptoProvider, local: <R as sealed::Role>::Local) -> Self {
+    fn new(provider: CryptoProvider, profile: Profile, local: <R as sealed::Role>::Local) -> Self {
         Self {
-            algorithms: Algorithms::of(&provider),
+            algorithms: profile.algorithms(&provider),
             provider,
             limits: Limits::default(),
             software: concat!("sansftp_", env!("CARGO_PKG_VERSION")).to_owned(),

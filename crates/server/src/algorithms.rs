@@ -5,6 +5,7 @@
 //! this processor does fast.
 
 use crate::host_keys::{HostKeys, rsa_bits};
+pub use sansftp_proto::config::Profile;
 use sansftp_proto::config::{Algorithms, Config};
 use sansftp_proto::crypto::CryptoProvider;
 use sansftp_proto::role::Server;
@@ -16,24 +17,12 @@ use std::str::FromStr;
 ///
 /// Written `server-modern`, `modern,cipher=aes256-ctr:aes128-ctr` or `kex=curve25519-sha256`; without
 /// a profile it is `server-modern`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     /// Where the lists come from that are not given.
     pub profile: Profile,
     /// Per category the names in order of preference.
     pub lists: BTreeMap<Category, Vec<String>>,
-}
-
-/// A named set of algorithms.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Profile {
-    /// For servers whose clients are of this decade: no NIST curves, no group 14, no MAC over
-    /// plaintext, and RSA host keys of at least 3072 bits. Users' own keys may be of any type.
-    #[default]
-    ServerModern,
-    /// Everything that is considered safe today.
-    Modern,
 }
 
 /// A category of algorithms.
@@ -51,58 +40,13 @@ pub enum Category {
     UserKey,
 }
 
-/// What `server-modern` may offer of each category but users' keys.
-const SERVER_MODERN: [(Category, &[&str]); 4] = [
-    (
-        Category::Kex,
-        &[
-            "mlkem768x25519-sha256",
-            "sntrup761x25519-sha512",
-            "sntrup761x25519-sha512@openssh.com",
-            "curve25519-sha256",
-            "curve25519-sha256@libssh.org",
-            "diffie-hellman-group16-sha512",
-            "diffie-hellman-group18-sha512",
-        ],
-    ),
-    (
-        Category::HostKey,
-        &["ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256"],
-    ),
-    (
-        Category::Cipher,
-        &[
-            "aes128-gcm@openssh.com",
-            "aes256-gcm@openssh.com",
-            "chacha20-poly1305@openssh.com",
-            "aes128-ctr",
-            "aes192-ctr",
-            "aes256-ctr",
-        ],
-    ),
-    (
-        Category::Mac,
-        &[
-            "hmac-sha2-256-etm@openssh.com",
-            "hmac-sha2-512-etm@openssh.com",
-        ],
-    ),
-];
-
-/// `server-modern`, cut to what there is.
-pub fn server_modern(provider: &CryptoProvider) -> Algorithms {
-    let mut names = Algorithms::of(provider);
-    for (category, allowed) in SERVER_MODERN {
-        if let Some(list) = list_mut(&mut names, category) {
-            list.retain(|it| allowed.contains(&it.as_str()));
+impl Default for Selection {
+    fn default() -> Self {
+        Self {
+            profile: Profile::ServerModern,
+            lists: BTreeMap::new(),
         }
     }
-    names
-}
-
-/// `modern`: all of the provider's.
-pub fn modern(provider: &CryptoProvider) -> Algorithms {
-    Algorithms::of(provider)
 }
 
 impl Selection {
@@ -118,8 +62,15 @@ impl Selection {
     ) -> Result<Config<Server>, AlgorithmError> {
         let algorithms = self.names(&provider)?;
         self.check_host_keys(host_keys, &algorithms)?;
+        let users = match self.profile {
+            // What users sign with was chosen by them, and the NIST curves are sound.
+            Profile::ServerModern => Profile::Modern,
+            other => other,
+        };
+        let users = users.algorithms(&provider).host_key;
         let mut config = Config::server(provider, host_keys.signing());
         config.algorithms = algorithms;
+        config.local.user_algorithms = users;
         if let Some(wanted) = self.lists.get(&Category::UserKey) {
             config.local.user_algorithms.clone_from(wanted);
         }
@@ -132,10 +83,7 @@ impl Selection {
     /// [`AlgorithmError::Unknown`] for a name that the provider does not have.
     pub fn names(&self, provider: &CryptoProvider) -> Result<Algorithms, AlgorithmError> {
         let all = Algorithms::of(provider);
-        let mut names = match self.profile {
-            Profile::ServerModern => server_modern(provider),
-            Profile::Modern => modern(provider),
-        };
+        let mut names = self.profile.algorithms(provider);
         for (&category, wanted) in &self.lists {
             let known = list(&all, category);
             if let Some(name) = wanted.iter().find(|it| !known.contains(it)) {
@@ -171,27 +119,6 @@ impl Selection {
             Ok(())
         } else {
             Err(AlgorithmError::NoHostKey)
-        }
-    }
-}
-
-impl Profile {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::ServerModern, Self::Modern];
-
-    /// The name that configurations have.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ServerModern => "server-modern",
-            Self::Modern => "modern",
-        }
-    }
-
-    /// The shortest modulus of an RSA host key.
-    const fn rsa_bits(self) -> u32 {
-        match self {
-            Self::ServerModern => 3072,
-            Self::Modern => 2048,
         }
     }
 }
@@ -316,8 +243,9 @@ impl fmt::Display for AlgorithmError {
         match self {
             Self::Profile(name) => write!(
                 f,
-                "'{name}' is no profile of algorithms; write server-modern, modern, or \
-                 server-modern,cipher=NAME:NAME"
+                "'{name}' is no profile of algorithms; there are {}; lists follow it: \
+                 server-modern,cipher=NAME:NAME",
+                Profile::ALL.map(Profile::name).join(", ")
             ),
             Self::Category(name) => write!(
                 f,
@@ -385,7 +313,10 @@ mod tests {
                 "hmac-sha2-512-etm@openssh.com"
             ]
         );
-        assert_eq!(names.cipher, modern(&default_provider()).cipher);
+        assert_eq!(
+            names.cipher,
+            Profile::Modern.algorithms(&default_provider()).cipher
+        );
     }
 
     #[test]

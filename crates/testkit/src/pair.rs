@@ -37,9 +37,9 @@ pub struct Ends {
 impl Ends {
     /// Both with the same provider, from different seeds; the server with one host key.
     pub fn over(suite: Suite) -> Self {
-        let server = Config::server(suite.provider(2), vec![suite.key(0)]);
+        let server = Config::server(suite.provider(2), vec![suite.key(0)]).with_all_algorithms();
         Self {
-            client: Config::client(suite.provider(1)),
+            client: Config::client(suite.provider(1)).with_all_algorithms(),
             server,
         }
     }

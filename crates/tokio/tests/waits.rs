@@ -37,7 +37,8 @@ fn silent() -> Program {
 
 /// A server of one session that lets everybody in and runs `program`.
 async fn serve(mut io: DuplexStream, mut program: Program) -> io::Result<()> {
-    let config = Config::server(Suite::Null.provider(2), vec![Suite::Null.key(0)]);
+    let config =
+        Config::server(Suite::Null.provider(2), vec![Suite::Null.key(0)]).with_all_algorithms();
     let mut conn: Connection<ServerRole> =
         Connection::server(Arc::new(config), Instant::now()).expect("there are algorithms");
     let mut input = BytesMut::new();
@@ -95,7 +96,7 @@ struct Setup {
 impl Setup {
     fn new() -> Self {
         Self {
-            config: Config::client(Suite::Null.provider(1)),
+            config: Config::client(Suite::Null.provider(1)).with_all_algorithms(),
             deadlines: Deadlines::default(),
         }
     }

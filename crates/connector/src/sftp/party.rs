@@ -330,20 +330,21 @@ const NO_MORE_AUTH_METHODS: u32 = 14;
 
 /// The lists to offer: the profile's, cut to what there is, or the ones given instead.
 fn algorithms(connection: &Connection, provider: &CryptoProvider) -> Result<Names> {
-    let mut names = Names::of(provider);
+    let all = Names::of(provider);
+    let mut names = connection.algorithms.profile.algorithms(provider);
     for (category, wanted) in &connection.algorithms.lists {
-        let list = match category {
-            Category::Kex => &mut names.kex,
-            Category::HostKey => &mut names.host_key,
-            Category::Cipher => &mut names.cipher,
-            Category::Mac => &mut names.mac,
+        let (list, known) = match category {
+            Category::Kex => (&mut names.kex, &all.kex),
+            Category::HostKey => (&mut names.host_key, &all.host_key),
+            Category::Cipher => (&mut names.cipher, &all.cipher),
+            Category::Mac => (&mut names.mac, &all.mac),
         };
-        if let Some(unknown) = wanted.iter().find(|it| !list.contains(it)) {
+        if let Some(unknown) = wanted.iter().find(|it| !known.contains(it)) {
             return Err(Error::configuration(format!(
                 "algorithms: {} '{unknown}' is not known here",
                 category.name()
             ))
-            .with_hint(format!("there are: {}", list.join(", "))));
+            .with_hint(format!("there are: {}", known.join(", "))));
         }
         list.clone_from(wanted);
     }
@@ -361,6 +362,7 @@ fn prefer(algorithms: &mut [String], kinds: &[&str]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Profile;
 
     fn connection(algorithms: &str) -> Connection {
         Connection {
@@ -373,14 +375,14 @@ mod tests {
     #[test]
     fn lists_that_are_given_stand_for_their_category() {
         let provider = default_provider();
-        let all = Names::of(&provider);
+        let modern = Profile::Modern.algorithms(&provider);
         let names = algorithms(
             &connection("modern,cipher=aes256-ctr:aes128-ctr"),
             &provider,
         );
         let names = names.unwrap();
         assert_eq!(names.cipher, ["aes256-ctr", "aes128-ctr"]);
-        assert_eq!(names.kex, all.kex);
+        assert_eq!(names.kex, modern.kex);
         let error = algorithms(&connection("modern,cipher=rot13"), &provider).unwrap_err();
         assert!(error.message().contains("rot13"), "{error}");
         assert!(error.hint().unwrap().contains("aes256-ctr"), "{error}");

@@ -6,6 +6,7 @@ mod hostile;
 mod kex;
 pub(crate) mod keys;
 mod macs;
+mod profiles;
 mod signatures;
 mod speed;
 

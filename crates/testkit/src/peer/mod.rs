@@ -86,7 +86,7 @@ impl Peer<Client> {
 
     /// A server opposite a client with the null provider.
     pub fn of_null_client() -> Self {
-        Self::of_client(Config::client(null::provider(1)))
+        Self::of_client(Config::client(null::provider(1)).with_all_algorithms())
     }
 }
 
@@ -101,7 +101,7 @@ impl Peer<Server> {
     /// A client opposite a server with the null provider.
     pub fn of_null_server() -> Self {
         let keys = vec![null::NullKey::named("host key")];
-        Self::of_server(Config::server(null::provider(2), keys))
+        Self::of_server(Config::server(null::provider(2), keys).with_all_algorithms())
     }
 }
 

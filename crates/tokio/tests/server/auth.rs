@@ -341,7 +341,8 @@ async fn giving_up_ends_the_connection() {
 
 #[tokio::test]
 async fn without_a_host_key_nobody_is_let_near() {
-    let config = sansftp_proto::session::Config::server(Suite::Null.provider(2), Vec::new());
+    let config = sansftp_proto::session::Config::server(Suite::Null.provider(2), Vec::new())
+        .with_all_algorithms();
     let (accepted, _peer) = server(config, Password);
     let error = accepted.await.unwrap().unwrap_err();
     assert!(matches!(error, AcceptError::Unusable(_)), "{error}");

@@ -616,7 +616,10 @@ fn there_are_as_many_responses_as_prompts_or_none_is_sent() {
 
 #[test]
 fn a_turn_of_another_connection_is_misuse() {
-    let mut other = Half::start_in(b"another session", Config::<Client>::client(provider()));
+    let mut other = Half::start_in(
+        b"another session",
+        Config::<Client>::client(provider()).with_all_algorithms(),
+    );
     let turn: Turn = Half::<crate::auth::client::Auth>::turn(&mut other);
     let mut client = client();
     assert!(matches!(

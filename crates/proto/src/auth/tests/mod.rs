@@ -323,7 +323,7 @@ fn rsa() -> Arc<dyn SigningKey> {
 }
 
 fn client() -> Half<super::client::Auth> {
-    Half::start(Config::<Client>::client(provider()))
+    Half::start(Config::<Client>::client(provider()).with_all_algorithms())
 }
 
 /// A client whose service request was accepted.
@@ -335,7 +335,7 @@ fn accepted() -> Half<super::client::Auth> {
 }
 
 fn server_config() -> Config<Server> {
-    Config::<Server>::server(provider(), Vec::new())
+    Config::<Server>::server(provider(), Vec::new()).with_all_algorithms()
 }
 
 /// A server that accepted the service request.
