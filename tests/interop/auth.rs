@@ -2,12 +2,17 @@
 
 use crate::common::{Login, load};
 use sansftp_crypto::{default_provider, rustcrypto};
+use sansftp_keys::read_private_key;
 use sansftp_proto::auth::Prompt;
 use sansftp_proto::crypto::Secret;
 use sansftp_testkit::sshd::{ClientKey, Sshd};
 use sansftp_tokio::{Answerer, Client, ConnectError, Credentials};
+use std::fs;
 use std::future::Future;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -89,6 +94,53 @@ async fn an_rsa_key_signs_with_the_only_hash_that_the_server_takes() {
             );
         }
     }
+}
+
+/// Makes an RSA key with openssl; its file, and its line for `authorized_keys`.
+fn rsa(directory: &Path, arguments: &[&str]) -> (Vec<u8>, String) {
+    let file = directory.join("rsa");
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(directory)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{program}: {output:?}");
+        output.stdout
+    };
+    run("openssl", &[&["genrsa", "-out", "rsa"], arguments].concat());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let line = run("ssh-keygen", &["-y", "-f", "rsa"]);
+    (fs::read(file).unwrap(), String::from_utf8(line).unwrap())
+}
+
+#[tokio::test]
+async fn rsa_keys_of_sizes_and_exponents_that_ring_does_not_sign_with_open_the_door() {
+    let directory = tempfile::tempdir().unwrap();
+    // sshd looks into the file as the account.
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let authorized = directory.path().join("authorized_keys");
+    fs::write(&authorized, "").unwrap();
+    let sshd = Sshd::builder()
+        .config(format!("AuthorizedKeysFile {}", authorized.display()))
+        .start();
+    for arguments in [&["-3", "2048"][..], &["2560"], &["-3", "3080"], &["4104"]] {
+        let (file, line) = rsa(directory.path(), arguments);
+        fs::write(&authorized, line).unwrap();
+        let key = read_private_key(&file, None).unwrap().key;
+        for provider in [
+            default_provider(),
+            rustcrypto::provider(Arc::new(sansftp_crypto::OsRandom)),
+        ] {
+            let key = provider.keys.load(&key).unwrap();
+            let outcome = login(&sshd, Credentials::new(sshd.user()).key(key)).await;
+            outcome.unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{}", sshd.log()));
+        }
+    }
+    let (file, _) = rsa(directory.path(), &["1024"]);
+    let key = read_private_key(&file, None).unwrap().key;
+    let error = default_provider().keys.load(&key).unwrap_err();
+    assert!(error.to_string().contains("2048"), "{error}");
 }
 
 #[tokio::test]
@@ -182,6 +234,27 @@ async fn too_many_keys_are_a_refusal_and_no_loss() {
     let (tried, _) = refused(outcome);
     assert_eq!(tried, ["publickey"]);
     assert_eq!(count(&sshd, "Too many authentication failures").await, 1);
+}
+
+#[tokio::test]
+async fn a_key_a_password_and_a_dialogue_are_given_where_all_three_are_demanded() {
+    let sshd = Sshd::builder()
+        .config("UsePAM yes")
+        .config("KbdInteractiveAuthentication yes")
+        .config("AuthenticationMethods publickey,password,keyboard-interactive")
+        .start();
+    if !sshd.has_own_account() {
+        return;
+    }
+    let parrot = Parrot::new(sshd.password());
+    let answerer: Arc<dyn Answerer> = Arc::clone(&parrot) as Arc<dyn Answerer>;
+    let all = keys(&sshd, &[ClientKey::Ed25519]).password(sshd.password());
+    login(&sshd, all.clone().answerer(answerer)).await.unwrap();
+    assert_eq!(parrot.heard.lock().unwrap().len(), 1);
+    // The password has been given: it is not given again as the answer to what nobody answers.
+    let (tried, remaining) = refused(login(&sshd, all).await);
+    assert_eq!(tried, ["publickey", "password"]);
+    assert_eq!(remaining, ["keyboard-interactive"]);
 }
 
 /// sshd with keyboard-interactive by PAM, and without the method `password`.

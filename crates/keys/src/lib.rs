@@ -6,8 +6,8 @@
 //!
 //! | module | reads | source |
 //! |---|---|---|
-//! | [`private`] | `openssh-key-v1`, PKCS#1, PKCS#8, SEC 1 | OpenSSH PROTOCOL.key; RFC 8017 A.1.2; RFC 5958; RFC 5915 |
-//! | [`public`] | one-line public keys, fingerprints | sshd(8) AUTHORIZED_KEYS; RFC 4253 §6.6 |
+//! | [`private`] | `openssh-key-v1`, PKCS#1, PKCS#8, SEC 1, PPK | OpenSSH PROTOCOL.key; RFC 8017 A.1.2; RFC 5958; RFC 5915 |
+//! | [`public`] | public keys as one line or as a file, fingerprints | sshd(8) AUTHORIZED_KEYS; RFC 4253 §6.6; RFC 4716 |
 //! | [`known_hosts`] | the file, and entries pasted into a setting | sshd(8) SSH_KNOWN_HOSTS |
 //! | [`authorized_keys`] | the file and its options | sshd(8) AUTHORIZED_KEYS |
 //! | [`certificate`] | what an authority says of a key, and whether it holds | OpenSSH PROTOCOL.certkeys |
@@ -26,6 +26,7 @@ mod pattern;
 mod pem;
 pub mod private;
 pub mod public;
+mod rfc4716;
 mod ssh_config;
 mod text;
 

@@ -1,9 +1,10 @@
-//! Public keys as one line of text, `type base64 [comment]` (sshd(8)), and their fingerprints.
+//! Public keys as one line of text, `type base64 [comment]` (sshd(8)), and their fingerprints. Files of
+//! RFC 4716 are read elsewhere.
 //!
 //! Verifies no signature; checks the form of the types that SSH's standards define (RFC 4253 §6.6,
 //! RFC 5656 §3.1, RFC 8709 §4) and takes any other type as it is.
 
-use crate::text;
+use crate::{rfc4716, text};
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use sansftp_proto::crypto::{Curve, PublicKey};
 use sansftp_proto::wire::{Malformed, MpInt, Reader};
@@ -18,11 +19,16 @@ pub struct PublicLine {
     pub comment: String,
 }
 
-/// Reads a one-line public key, as in a `.pub` file. Lines that are blank or comments may surround it.
+/// Reads a public key: one line, as in a `.pub` file, which lines that are blank or comments may
+/// surround; or a file of RFC 4716.
 ///
 /// # Errors
-/// [`Malformed`] when there is no such line or more than one, or the key is not one of its type.
+/// [`Malformed`] when there is no key or more than one, or it is not one of its type.
 pub fn read_public(text: &[u8]) -> Result<PublicLine, Malformed> {
+    let begin = text::lines(text).find(|(_, line)| !text::trim(line).is_empty());
+    if begin.is_some_and(|(_, line)| rfc4716::begins(line)) {
+        return rfc4716::read(text);
+    }
     let mut lines = text::lines(text).filter_map(|(_, line)| text::content(line));
     let line = lines.next().ok_or(Malformed("empty"))?;
     if lines.next().is_some() {

@@ -256,6 +256,46 @@ mod tests {
         assert!(identities(&many).is_err());
     }
 
+    /// An agent that reads what it is asked, says this, and stays.
+    async fn playing(says: Vec<u8>) -> (tempfile::TempDir, Agent) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let says = says.clone();
+                tokio::spawn(async move {
+                    // We may have hung up by then.
+                    let _ = stream.write_all(&says).await;
+                    while matches!(stream.read(&mut [0; 512]).await, Ok(1..)) {}
+                });
+            }
+        });
+        (directory, Agent::new(path))
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_stalls_anywhere_is_given_up_in_time() {
+        let answer = [&[0, 0, 0, 5, IDENTITIES_ANSWER][..], &[0; 4]].concat();
+        let short = Duration::from_millis(50);
+        for len in 0..answer.len() {
+            let (_directory, agent) = playing(answer[..len].to_vec()).await;
+            let error = agent.ask(&[REQUEST_IDENTITIES], short).await.unwrap_err();
+            assert!(matches!(error, AgentError::TimedOut(_)), "{len}: {error}");
+        }
+        let (_directory, agent) = playing(answer).await;
+        assert_eq!(agent.keys().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_announces_too_much_is_not_read() {
+        for len in [u32::MAX, 256 * 1024 + 1] {
+            let (_directory, agent) = playing(len.to_be_bytes().to_vec()).await;
+            let error = agent.keys().await.unwrap_err();
+            assert!(error.to_string().contains("too long"), "{error}");
+        }
+    }
+
     #[test]
     fn a_signature_of_another_algorithm_is_none() {
         let blob = [string(b"ssh-rsa"), string(b"s")].concat();

@@ -5,6 +5,7 @@ use sansftp_keys::read_public;
 use sansftp_proto::session::{Config, Trust};
 use sansftp_testkit::sshd::{ClientKey, Sshd};
 use sansftp_tokio::{Agent, Client, ConnectError, Credentials, Deadlines, Target};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -62,12 +63,16 @@ impl Drop for Running {
 }
 
 async fn connect(sshd: &Sshd, agent: Agent) -> Result<Client, ConnectError> {
+    connect_as(sshd, Credentials::new(sshd.user()).agent(agent)).await
+}
+
+async fn connect_as(sshd: &Sshd, credentials: Credentials) -> Result<Client, ConnectError> {
     Client::connect(
         &Target::new("127.0.0.1", sshd.port()),
         Config::client(default_provider()),
         &Deadlines::default(),
         |_| Trust::Trusted,
-        Credentials::new(sshd.user()).agent(agent),
+        credentials,
     )
     .await
 }
@@ -138,4 +143,76 @@ async fn a_certificate_goes_before_the_key_that_the_agent_holds() {
     connect(&sshd, Agent::new(agent.socket()))
         .await
         .unwrap_err();
+}
+
+/// SSH strings.
+fn string(bytes: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(bytes.len()).unwrap();
+    [&len.to_be_bytes()[..], bytes].concat()
+}
+
+/// An agent that has this key, and answers each wish for a signature with `signature`.
+fn lying(key: &Path, signature: Vec<u8>) -> (tempfile::TempDir, Agent) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let line = std::fs::read(key.with_extension("pub")).unwrap();
+    let blob = read_public(&line).unwrap().key;
+    let has = [
+        &[12, 0, 0, 0, 1][..],
+        &string(blob.as_bytes()),
+        &string(b""),
+    ]
+    .concat();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut head = [0; 5];
+            stream.read_exact(&mut head).unwrap();
+            let answer = match head[4] {
+                11 => &has,
+                _ => &signature,
+            };
+            // We may have hung up by then.
+            let _ = stream.write_all(&string(answer));
+        }
+    });
+    (directory, Agent::new(path))
+}
+
+#[tokio::test]
+async fn an_agent_that_lies_is_a_refusal_and_the_next_credential_is_tried() {
+    let sshd = Sshd::start();
+    let key = sshd.key(ClientKey::Ed25519);
+    let signed = |algorithm: &[u8], signature: &[u8]| {
+        let blob = [string(algorithm), string(signature)].concat();
+        [&[14][..], &string(&blob)].concat()
+    };
+    for (answer, words) in [
+        (signed(b"ssh-ed25519", &[7; 64]), None),
+        (signed(b"ssh-ed25519", b""), None),
+        (signed(b"ssh-rsa", &[7; 64]), Some("what it was not asked")),
+        (
+            vec![14, 0xff, 0xff, 0xff, 0xff],
+            Some("what it was not asked"),
+        ),
+        (vec![12, 0, 0, 0, 0], Some("what it was not asked")),
+        (vec![5], Some("it refused")),
+        (vec![], Some("what it was not asked")),
+    ] {
+        let (_directory, agent) = lying(&key, answer);
+        let error = connect(&sshd, agent).await.unwrap_err();
+        let ConnectError::Refused { tried, remark, .. } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(tried, ["publickey"]);
+        let remark = remark.unwrap_or_default();
+        assert!(remark.contains(words.unwrap_or_default()), "{remark}");
+    }
+    if !sshd.has_own_account() {
+        return;
+    }
+    let (_directory, agent) = lying(&key, vec![5]);
+    let credentials = Credentials::new(sshd.user()).agent(agent);
+    let both = credentials.password(sshd.password());
+    connect_as(&sshd, both).await.unwrap();
 }

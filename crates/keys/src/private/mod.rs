@@ -55,7 +55,7 @@ pub struct KeyFile {
 
 /// Reads the one private key in `text`, which is a file's content or what a person pasted.
 ///
-/// Line breaks may be LF, CR LF, spaces or the two characters `\n`; text before and after the armour
+/// Line breaks may be LF, CR LF, spaces, tabs or the two characters `\n`; text before and after the armour
 /// is skipped. A passphrase that is not needed is not looked at; an empty one counts as none.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 /// What a file begins with; a digit and a colon follow.
 pub(crate) const MAGIC: &[u8] = b"PuTTY-User-Key-File-";
 
-/// Reads the key and its comment. `file` begins with [`MAGIC`]; its line breaks may have become spaces.
+/// Reads the key and its comment. `file` begins with [`MAGIC`]; its line breaks may have become blanks.
 pub(super) fn read(file: &[u8], passphrase: Option<&Secret>) -> Result<(PrivateKey, String), Flaw> {
     let file = File::read(file)?;
     check_kind(file.kind)?;
@@ -214,7 +214,7 @@ impl<'a> Words<'a> {
             .ok_or(Malformed("not a number where there should be one"))
     }
 
-    /// The rest of the line; where line breaks became spaces, what stands before the next name.
+    /// The rest of the line; where line breaks became spaces or tabs, what stands before the next name.
     fn text_before(&mut self, next: &[u8]) -> Result<&'a [u8], Malformed> {
         // One blank separates it from its name; more are its own.
         let text = self.0.strip_prefix(b" ").unwrap_or(self.0);
@@ -224,7 +224,10 @@ impl<'a> Words<'a> {
         let line = text.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
         Ok(match line {
             Some(end) => &text[..end],
-            None => text.strip_suffix(b" ").unwrap_or(text),
+            None => match text {
+                [text @ .., b' ' | b'\t'] => text,
+                _ => text,
+            },
         })
     }
 

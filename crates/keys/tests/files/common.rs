@@ -98,6 +98,7 @@ pub(crate) fn pasted(file: &[u8]) -> Vec<(&'static str, String)> {
     let good = std::str::from_utf8(file).unwrap().replace("\r\n", "\n");
     vec![
         ("spaces", good.replace('\n', " ")),
+        ("tabs", good.replace('\n', "\t")),
         ("backslash n", good.replace('\n', "\\n")),
         ("backslash r n", good.replace('\n', "\\r\\n")),
         ("CR LF", good.replace('\n', "\r\n")),

@@ -6,3 +6,4 @@ mod common;
 mod known_hosts;
 mod private;
 mod protected;
+mod public;

@@ -219,6 +219,7 @@ fn a_pasted_key_is_repaired() {
         ways.extend([
             ("nothing", good.replace('\n', "")),
             ("indented", good.replace('\n', "\n    ")),
+            ("blanks and line breaks", good.replace('\n', " \t\r\n ")),
             ("no padding", good.replace('=', "")),
             ("explained behind", format!("{good}that was it")),
         ]);
