@@ -22,7 +22,8 @@ enum Forced {
     Mac(&'static str),
 }
 
-const CASES: [Forced; 23] = [
+const CASES: [Forced; 24] = [
+    Forced::Kex("sntrup761x25519-sha512@openssh.com"),
     Forced::Kex("curve25519-sha256"),
     Forced::Kex("curve25519-sha256@libssh.org"),
     Forced::Kex("ecdh-sha2-nistp256"),
@@ -47,6 +48,9 @@ const CASES: [Forced; 23] = [
     Forced::Mac("hmac-sha2-256-etm@openssh.com"),
     Forced::Mac("hmac-sha2-512-etm@openssh.com"),
 ];
+
+/// What Debian 12's OpenSSH 9.2 does not have: each is tried with our own server and published answers.
+const NOT_AT_OPENSSH: [&str; 2] = ["mlkem768x25519-sha256", "sntrup761x25519-sha512"];
 
 const BESIDE_MAC: &str = "aes128-ctr";
 
@@ -160,7 +164,8 @@ async fn each_algorithm_works_where_the_server_takes_no_other_in_pure_rust() {
 
 #[test]
 fn no_algorithm_that_a_provider_has_is_left_out_above() {
-    let tested: BTreeSet<String> = CASES.iter().map(|it| it.name().to_owned()).collect();
+    let forced = CASES.iter().map(|it| it.name());
+    let tested: BTreeSet<String> = forced.chain(NOT_AT_OPENSSH).map(str::to_owned).collect();
     for provider in [default_provider(), pure_rust()] {
         let all = Algorithms::of(&provider);
         let lists = [all.kex, all.host_key, all.cipher, all.mac];

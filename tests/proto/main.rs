@@ -3,6 +3,7 @@
 
 mod fuzz_bodies;
 mod handshake;
+mod hybrids;
 mod load;
 mod matrix;
 mod pair;

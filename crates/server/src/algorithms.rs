@@ -296,6 +296,9 @@ mod tests {
         assert_eq!(
             names.kex,
             [
+                "mlkem768x25519-sha256",
+                "sntrup761x25519-sha512",
+                "sntrup761x25519-sha512@openssh.com",
                 "curve25519-sha256",
                 "curve25519-sha256@libssh.org",
                 "diffie-hellman-group16-sha512",

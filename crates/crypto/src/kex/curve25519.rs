@@ -75,13 +75,13 @@ impl fmt::Debug for Exchange {
     }
 }
 
-fn random_secret(random: &dyn SecureRandom) -> Result<StaticSecret, CryptoError> {
+pub(super) fn random_secret(random: &dyn SecureRandom) -> Result<StaticSecret, CryptoError> {
     let mut bytes = Zeroizing::new([0; 32]);
     random.fill(&mut *bytes)?;
     Ok(StaticSecret::from(*bytes))
 }
 
-fn agree(secret: &StaticSecret, share: &[u8]) -> Result<Secret, CryptoError> {
+pub(super) fn agree(secret: &StaticSecret, share: &[u8]) -> Result<Secret, CryptoError> {
     // RFC 8731 §3: a share of another length than 32 bytes ends the exchange ..
     let share: [u8; 32] = share.try_into().map_err(|_| CryptoError::BadShare)?;
     let shared = secret.diffie_hellman(&PublicKey::from(share));

@@ -3,10 +3,12 @@
 
 mod curve25519;
 mod finite_field;
+mod hybrid;
 mod nist;
 
 pub(crate) use curve25519::Curve25519;
 pub(crate) use finite_field::{FiniteField, GROUP14, GROUP16, GROUP18};
+pub(crate) use hybrid::{Hybrid, MlKem768, Sntrup761};
 pub(crate) use nist::Ecdh;
 
 #[cfg(all(test, feature = "ring", feature = "rustcrypto"))]

@@ -8,7 +8,9 @@ mod sign;
 mod verify;
 
 use crate::ctr::{AES128_CTR, AES192_CTR, AES256_CTR};
-use crate::kex::{Curve25519, Ecdh, FiniteField, GROUP14, GROUP16, GROUP18};
+use crate::kex::{
+    Curve25519, Ecdh, FiniteField, GROUP14, GROUP16, GROUP18, Hybrid, MlKem768, Sntrup761,
+};
 use cipher::{AES128_GCM, AES256_GCM, CHACHA20_POLY1305};
 use hash::{SHA256, SHA384, SHA512};
 use mac::{HMAC_SHA256, HMAC_SHA256_ETM, HMAC_SHA512, HMAC_SHA512_ETM};
@@ -40,6 +42,9 @@ pub fn provider(random: Arc<dyn SecureRandom>) -> CryptoProvider {
 pub static LOADER: &dyn KeyLoader = &sign::Loader;
 
 static KEX: &[&dyn KexAlgorithm] = &[
+    &MLKEM768,
+    &SNTRUP761,
+    &SNTRUP761_OPENSSH,
     &CURVE25519,
     &CURVE25519_LIBSSH,
     &ECDH_P256,
@@ -50,6 +55,10 @@ static KEX: &[&dyn KexAlgorithm] = &[
     &DH_GROUP14,
 ];
 
+static MLKEM768: Hybrid<MlKem768> = Hybrid::new("mlkem768x25519-sha256", &SHA256);
+static SNTRUP761: Hybrid<Sntrup761> = Hybrid::new("sntrup761x25519-sha512", &SHA512);
+static SNTRUP761_OPENSSH: Hybrid<Sntrup761> =
+    Hybrid::new("sntrup761x25519-sha512@openssh.com", &SHA512);
 static CURVE25519: Curve25519 = Curve25519::new("curve25519-sha256", &SHA256);
 static CURVE25519_LIBSSH: Curve25519 = Curve25519::new("curve25519-sha256@libssh.org", &SHA256);
 static ECDH_P256: Ecdh<NistP256> = Ecdh::new("ecdh-sha2-nistp256", &SHA256);

@@ -184,8 +184,13 @@ fn numbers_are_encoded_as_each_method_says() {
             } else {
                 NumberEncoding::String
             };
+            let secret = if HYBRIDS.iter().any(|it| it.name == method.name()) {
+                NumberEncoding::String
+            } else {
+                NumberEncoding::MpInt
+            };
             assert_eq!(method.share_encoding(), share);
-            assert_eq!(method.secret_encoding(), NumberEncoding::MpInt);
+            assert_eq!(method.secret_encoding(), secret);
         }
     }
 }
@@ -236,6 +241,121 @@ fn points_of_low_order_and_wrong_length_are_refused_on_curve25519() {
         }
         for len in (0..=64).filter(|&len| len != 32) {
             refused(method, &vec![9; len]);
+        }
+    }
+}
+
+/// A hybrid, with the lengths of what stands before the X25519 shares.
+struct Sizes {
+    name: &'static str,
+    public: usize,
+    ciphertext: usize,
+}
+
+const fn sizes(name: &'static str, public: usize, ciphertext: usize) -> Sizes {
+    Sizes {
+        name,
+        public,
+        ciphertext,
+    }
+}
+
+/// draft-ietf-sshm-mlkem-hybrid-kex §2.4, RFC 9941 §3.
+const HYBRIDS: [Sizes; 3] = [
+    sizes("mlkem768x25519-sha256", 1184, 1088),
+    sizes("sntrup761x25519-sha512", 1158, 1039),
+    sizes("sntrup761x25519-sha512@openssh.com", 1158, 1039),
+];
+
+#[test]
+fn shares_of_hybrids_have_one_length_and_points_of_low_order_are_refused_in_them() {
+    for provider in providers() {
+        for hybrid in &HYBRIDS {
+            let method = kex(&provider, hybrid.name);
+            let bad = |turn: Result<_, _>| assert_eq!(turn.unwrap_err(), CryptoError::BadShare);
+            let public = method.start(&OsRandom).unwrap().share().to_vec();
+            let (ciphertext, _) = method.respond(&public, &OsRandom).unwrap();
+            assert_eq!(public.len(), hybrid.public + 32);
+            assert_eq!(ciphertext.len(), hybrid.ciphertext + 32);
+
+            let finish = |share: &[u8]| method.start(&OsRandom).unwrap().finish(share);
+            for (len, answers) in [(hybrid.public, false), (hybrid.ciphertext, true)] {
+                for len in [0, 1, 32, len - 1, len, len + 31, len + 33, 2 * len] {
+                    let mut share = if answers { &ciphertext } else { &public }.clone();
+                    share.resize(len, 9);
+                    if answers {
+                        bad(finish(&share));
+                    } else {
+                        bad(method.respond(&share, &OsRandom).map(|(_, secret)| secret));
+                    }
+                }
+            }
+            for point in LOW_ORDER {
+                for top in [0, 0x80] {
+                    let mut point = hex(point);
+                    point[31] |= top;
+                    let share = [&public[..hybrid.public], &point].concat();
+                    bad(method.respond(&share, &OsRandom).map(|(_, secret)| secret));
+                    let share = [&ciphertext[..hybrid.ciphertext], &point].concat();
+                    bad(finish(&share));
+                }
+            }
+        }
+    }
+}
+
+/// FIPS 203 §7.2: the modulus check of encapsulation keys.
+#[test]
+fn an_encapsulation_key_with_a_number_that_is_not_reduced_is_refused() {
+    for provider in providers() {
+        let method = kex(&provider, "mlkem768x25519-sha256");
+        let good = method.start(&OsRandom).unwrap().share().to_vec();
+        for at in [0, 3 * 100, 3 * 383] {
+            let mut share = good.clone();
+            // Twelve bits each, little-endian: 3329, which is the modulus, and its neighbour as it was.
+            share[at] = 0x01;
+            share[at + 1] = share[at + 1] & 0xf0 | 0x0d;
+            let answer = method.respond(&share, &OsRandom);
+            assert_eq!(answer.unwrap_err(), CryptoError::BadShare, "{at}");
+            share[at] = 0x00;
+            assert!(method.respond(&share, &OsRandom).is_ok(), "{at}");
+        }
+    }
+}
+
+#[test]
+fn a_forged_ciphertext_gives_a_hybrid_secret_that_the_forger_does_not_have() {
+    for provider in providers() {
+        for hybrid in &HYBRIDS {
+            let method = kex(&provider, hybrid.name);
+            let turn = method.start(&OsRandom).unwrap();
+            let (mut answer, secret) = method.respond(turn.share(), &OsRandom).unwrap();
+            answer[hybrid.ciphertext - 1] ^= 1;
+            assert_ne!(turn.finish(&answer).unwrap(), secret, "{}", hybrid.name);
+        }
+    }
+}
+
+/// The secret is a whole hash, and a string: it keeps the zeros that it begins with.
+#[test]
+fn the_secret_of_a_hybrid_keeps_its_leading_zeros() {
+    let [_, provider, _] = providers();
+    for (name, seeds) in [
+        (HYBRIDS[0].name, [118u32, 157]),
+        (HYBRIDS[1].name, [303, 315]),
+        (HYBRIDS[2].name, [303, 315]),
+    ] {
+        let method = kex(&provider, name);
+        for number in seeds {
+            let mut seed = [0; 32];
+            seed[..4].copy_from_slice(&number.to_be_bytes());
+            let random = SeededRandom::new(seed);
+            let turn = method.start(&random).unwrap();
+            let (answer, theirs) = method.respond(turn.share(), &random).unwrap();
+            let secret = turn.finish(&answer).unwrap();
+            assert_eq!(secret, theirs, "{name}");
+            assert_eq!(secret.expose().len(), method.hash().output_len());
+            assert_eq!(secret.expose()[0], 0, "seed {number} of {name}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Both providers against published vectors, against OpenSSL's answers and against each other.
 
 mod ciphers;
+mod drbg;
 pub(crate) mod fixtures;
 mod hostile;
 mod kex;
@@ -9,6 +10,8 @@ mod macs;
 mod profiles;
 mod signatures;
 mod speed;
+
+pub(crate) use drbg::{Drbg, kat};
 
 use crate::{OsRandom, default_provider, ring, rustcrypto};
 use sansftp_proto::crypto::{
@@ -83,6 +86,9 @@ fn the_tables_are_in_the_order_of_preference_and_the_same_for_all_providers() {
         assert_eq!(
             kex,
             [
+                "mlkem768x25519-sha256",
+                "sntrup761x25519-sha512",
+                "sntrup761x25519-sha512@openssh.com",
                 "curve25519-sha256",
                 "curve25519-sha256@libssh.org",
                 "ecdh-sha2-nistp256",
