@@ -77,6 +77,8 @@ pub enum FetchState {
     },
     /// It is durably where it was to go, and the after-action is due.
     Delivered {
+        /// What was its temporary file, whose second name may be there still.
+        part: Option<PathBuf>,
         /// Its local file; `None` when a receiver took it.
         place: Option<PathBuf>,
         /// What was read.
@@ -501,7 +503,12 @@ impl Taken {
                 Ok((changed, received.optional()?.and_then(received_of)))
             })
             .await?;
+        let part = match &mut self.state {
+            FetchState::Claimed { part } | FetchState::Delivered { part, .. } => part.take(),
+            FetchState::Fetched { part, .. } => Some(std::mem::take(part)),
+        };
         self.state = FetchState::Delivered {
+            part,
             place: place.map(Path::to_owned),
             received,
             moving_to: None,
@@ -675,7 +682,8 @@ impl Found {
                 place,
                 received,
             }),
-            ("delivered" | "moving", _, place, received) => Some(FetchState::Delivered {
+            ("delivered" | "moving", part, place, received) => Some(FetchState::Delivered {
+                part: part.clone().map(path_of),
                 place,
                 received,
                 moving_to: self.moving_to.clone().map(RemotePath::new),

@@ -56,6 +56,7 @@ async fn a_file_goes_through_its_states_and_is_a_new_one_once_it_was_deleted() {
     assert_eq!(
         state,
         FetchState::Delivered {
+            part: Some("/in/.a.part".into()),
             place: Some("/in/a1".into()),
             received: Some(received()),
             moving_to: Some(RemotePath::from("/done/a")),
@@ -303,6 +304,7 @@ async fn a_receiver_may_commit_with_the_delivery_or_not_at_all() {
     assert!(late.await.is_err());
     let mut taken = take(&journal, &source("a")).await;
     let delivered = FetchState::Delivered {
+        part: None,
         place: None,
         received: Some(received()),
         moving_to: None,

@@ -3,9 +3,13 @@
 //!
 //! ```text
 //!   part_for ─▶ begin  ─▶ Part ─ write ─ finish ─▶ Complete ─ choose ─ place ─▶ Placed
-//!           └─▶ resume ──▲                           ▲
-//!                        recover (of an earlier run) ┘
+//!           └─▶ resume ──▲                           ▲                        │
+//!                        recover (of an earlier run) ┘                     recorded
 //! ```
+//! With a [`Trace`] a complete part has a second name from before it is put into its place until
+//! that is recorded: whoever finds the part gone and the second name there knows that the file was
+//! delivered, also if somebody has taken it away since.
+//!
 //! Not a cache: which part belongs to which file of a server is for the caller to know. Each file
 //! has one thread of the blocking pool while it is written; the bytes in its queue are bounded, and
 //! the thread writes them from where the network put them.
@@ -13,6 +17,7 @@
 mod part;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -29,6 +34,7 @@ use rustix::io::Errno;
 
 pub use self::part::{Complete, Part};
 use self::part::{OnDrop, Temporary};
+pub use self::trace::Trace;
 use crate::error::{Class, Error, Result};
 use crate::names;
 use crate::operation::LocalIfExists;
@@ -406,10 +412,11 @@ impl Directory {
         complete: Complete,
         chosen: &Chosen,
         if_exists: LocalIfExists,
+        trace: Trace,
     ) -> Result<Settled> {
         let directory = self.clone();
         let own = chosen.clone();
-        let placed = blocking(move || directory.place_now(complete, &own, if_exists)).await;
+        let placed = blocking(move || directory.place_now(complete, &own, if_exists, trace)).await;
         match placed.map_err(|error| self.refused(&chosen.name, error))? {
             Some(complete) => Ok(Settled::Taken(complete)),
             None => Ok(Settled::Placed(Placed {
@@ -506,14 +513,15 @@ impl Directory {
         mut complete: Complete,
         chosen: &Chosen,
         if_exists: LocalIfExists,
+        trace: Trace,
     ) -> io::Result<Option<Complete>> {
-        let temporary = complete.temporary();
         if chosen.content == Content::Same {
-            temporary.on_drop = OnDrop::Remove;
-            drop(complete);
-            // Whoever wrote what is there may not have waited for the disk.
-            rustix::fs::fsync(&*self.handle)?;
+            self.make_way(complete, trace)?;
             return Ok(None);
+        }
+        let temporary = complete.temporary();
+        if trace == Trace::Stays {
+            self.link_second(temporary)?;
         }
         match if_exists {
             LocalIfExists::Overwrite => rename(&self.handle, &temporary.name, &chosen.name)?,

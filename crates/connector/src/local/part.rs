@@ -16,6 +16,7 @@ use rustix::fs::AtFlags;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::trace::remove_second;
 use super::{BATCH, PartName, Unfinished};
 use crate::error::{Error, Result};
 use crate::path::printable;
@@ -233,7 +234,7 @@ impl Complete {
 pub(super) struct Temporary {
     directory: Arc<OwnedFd>,
     pub(super) name: Bytes,
-    file: File,
+    pub(super) file: File,
     pub(super) on_drop: OnDrop,
 }
 
@@ -261,6 +262,17 @@ impl Temporary {
                 Unfinished::Stays => OnDrop::Leave,
             },
         }
+    }
+
+    /// The second name first: alone, it would say that the file was delivered.
+    fn remove(&self) -> io::Result<()> {
+        remove_second(&self.directory, &self.name)?;
+        let name = OsStr::from_bytes(&self.name);
+        Ok(rustix::fs::unlinkat(
+            &*self.directory,
+            name,
+            AtFlags::empty(),
+        )?)
     }
 
     /// Runs on a thread of its own until the orders end. `None` when they ended without
@@ -303,11 +315,7 @@ impl Drop for Temporary {
         if self.on_drop == OnDrop::Leave {
             return;
         }
-        if let Err(error) = rustix::fs::unlinkat(
-            &*self.directory,
-            OsStr::from_bytes(&self.name),
-            AtFlags::empty(),
-        ) {
+        if let Err(error) = self.remove() {
             tracing::warn!(name = %printable(&self.name), %error, "a temporary file is left there");
         }
     }

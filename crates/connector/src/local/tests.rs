@@ -29,7 +29,10 @@ async fn deliver(
     }
     let complete = part.finish().await?;
     let chosen = directory.choose(&complete, if_exists, 0).await?;
-    match directory.place(complete, &chosen, if_exists).await? {
+    match directory
+        .place(complete, &chosen, if_exists, Trace::None)
+        .await?
+    {
         Settled::Placed(placed) => Ok(placed),
         Settled::Taken(_) => panic!("nobody else is at work"),
     }

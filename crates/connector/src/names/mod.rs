@@ -20,6 +20,8 @@ const PART: &[u8] = b".part";
 const OLD: &[u8] = b".old";
 /// The length of `.{uuid}`.
 const DOT_UUID: usize = 37;
+/// Where in the text of a UUID its version stands (RFC 9562 §4.2).
+const VERSION: usize = 14;
 /// So many bytes of a name stand in that of its backup.
 const BACKUP_ROOM: usize = MAX_NAME - 1 - DOT_UUID - OLD.len();
 /// The length of a UUID's first two groups, `01234567-89ab`: 48 bits.
@@ -51,6 +53,20 @@ pub(crate) fn temporary_of(name: &[u8], origin: &[u8]) -> Bytes {
     let bytes = digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
     let uuid = uuid::Builder::from_random_bytes(*bytes).into_uuid();
     composed(b".", name, format!(".{uuid}").as_bytes(), PART)
+}
+
+/// The second name that a complete local temporary file has while it is put into its place: the
+/// same but for the version of its UUID, 8 instead of 4. `None` for what is no temporary name of
+/// [`temporary`].
+pub(crate) fn second_of(temporary: &[u8]) -> Option<Bytes> {
+    stem_of(temporary, PART)?;
+    let version = temporary.len() - PART.len() - (DOT_UUID - 1) + VERSION;
+    if temporary[version] != b'4' {
+        return None;
+    }
+    let mut second = temporary.to_vec();
+    second[version] = b'8';
+    Some(second.into())
 }
 
 /// A new name to put an old file aside under, `.{name}.{uuid}.old`, of at most 255 bytes.
@@ -335,6 +351,21 @@ mod tests {
         assert!(!is_ours(b".a.part"));
         assert!(!is_ours(b"a.7b0c7a8e-0000-4000-8000-000000000000.part"));
         assert!(is_ours(b".a.7b0c7a8e-0000-4000-8000-000000000000.part"));
+    }
+
+    #[test]
+    fn a_part_has_one_second_name_which_is_ours_too_and_has_none_itself() {
+        for name in [&b"a.csv"[..], &[b'n'; 300], b""] {
+            let part = temporary(name);
+            let second = second_of(&part).unwrap();
+            assert!(is_ours(&second));
+            assert_eq!(second.len(), part.len());
+            assert_ne!(second, part);
+            assert_eq!(second_of(&part).unwrap(), second);
+            assert_eq!(second_of(&second), None);
+        }
+        assert_eq!(second_of(b"a.part"), None);
+        assert_eq!(second_of(&backup(b"a")), None);
     }
 
     #[test]

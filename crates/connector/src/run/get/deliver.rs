@@ -9,7 +9,7 @@ use super::fetch::{Fetched, Held};
 use super::{Hand, Item};
 use crate::error::{Class, Error, Result};
 use crate::journal::{FetchState, Received, Taken};
-use crate::local::{Complete, Directory, Placed, Settled};
+use crate::local::{Complete, Directory, PartName, Placed, Settled, Trace};
 use crate::operation::After;
 use crate::outcome::Outcome;
 use crate::remote::Connect;
@@ -54,7 +54,7 @@ impl<C: Connect> Hand<'_, C> {
     }
 
     /// Gives a complete file its name, or the next one where another was faster. With a journal the
-    /// name is recorded before, and the delivery after.
+    /// name is recorded before, and the delivery after; in between, its second name tells of it.
     pub(super) async fn place(
         &self,
         directory: &Directory,
@@ -63,6 +63,11 @@ impl<C: Connect> Hand<'_, C> {
         taken: &mut Option<Taken>,
     ) -> Result<Placed> {
         let rule = self.plan.get.local_if_exists;
+        let part = complete.part();
+        let trace = match taken {
+            Some(_) => Trace::Stays,
+            None => Trace::None,
+        };
         let mut number = 0;
         loop {
             let chosen = match directory.choose(&complete, rule, number).await {
@@ -76,10 +81,11 @@ impl<C: Connect> Hand<'_, C> {
             if let Some(taken) = taken {
                 record(taken, directory, &complete, modified, &place).await?;
             }
-            match directory.place(complete, &chosen, rule).await? {
+            match directory.place(complete, &chosen, rule, trace).await? {
                 Settled::Placed(placed) => {
                     if let Some(taken) = taken {
                         taken.delivered(Some(&place)).await?;
+                        clear_trace(directory, &part).await;
                     }
                     return Ok(placed);
                 }
@@ -94,6 +100,14 @@ pub(super) fn track_place(outcome: &mut Outcome, place: &Path) {
     let path = place.as_os_str().as_bytes().to_vec();
     outcome.properties.set("local-file", path);
     outcome.delivered = true;
+}
+
+/// Removes the second name of what is recorded as delivered. What cannot be removed is told, and no
+/// reason to stop.
+pub(super) async fn clear_trace(directory: &Directory, part: &PartName) {
+    if let Err(error) = directory.recorded(part).await {
+        tracing::warn!(%error, "the second name of a delivered file is left there");
+    }
 }
 
 /// What is complete, and what it will be called.

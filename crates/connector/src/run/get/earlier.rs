@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   claimed    its part goes on, if the file is still what it was
-//!   fetched    in its place already? delivered. The part is there? it gets its place. Else: again
+//!   fetched    the part gone and its second name there, or in its place already? delivered.
+//!              The part is there? it gets its place. Else: again
 //!   delivered  only the after-action is due; a source that is gone needs none
 //! ```
 //! Not the journal, and not what this run begins.
@@ -16,12 +17,12 @@ use bytes::Bytes;
 use super::super::diagnose::look;
 use super::super::places::behind_links;
 use super::super::selection::Found;
-use super::deliver::track_place;
+use super::deliver::{clear_trace, track_place};
 use super::fetch::{is_listed, part_of};
 use super::{Hand, Item, Plan, hex};
 use crate::error::Result;
 use crate::journal::{Claimed, FetchState, Received, Source, Taken, Unfinished};
-use crate::local::Directory;
+use crate::local::{Directory, PartName};
 use crate::operation::Symlinks;
 use crate::outcome::{Outcome, SkipReason};
 use crate::path::RemotePath;
@@ -144,8 +145,15 @@ impl<C: Connect> Hand<'_, C> {
         match state {
             FetchState::Claimed { .. } => Ok(None),
             FetchState::Delivered {
-                place, received, ..
+                part,
+                place,
+                received,
+                ..
             } => {
+                if let Some((directory, part)) = part.and_then(|part| self.part(&item.name, &part))
+                {
+                    clear_trace(&directory, &part).await;
+                }
                 if let Some(received) = received {
                     outcome.properties.set("size", received.size.to_string());
                     outcome.properties.set("sha256", hex(&received.sha256));
@@ -189,16 +197,24 @@ impl<C: Connect> Hand<'_, C> {
         };
         let (size, sha256) = (received.size, received.sha256);
         // The part first: who holds its lock may be just about to rename it.
-        let complete = match directory.part_at(&item.name, part) {
-            Some(part) => directory.recover(&part, size, sha256).await?,
+        let part = directory.part_at(&item.name, part);
+        let complete = match &part {
+            Some(part) => directory.recover(part, size, sha256).await?,
             None => None,
         };
-        if directory.holds(name.as_bytes(), size, sha256).await? {
+        let gone = match &part {
+            Some(part) if complete.is_none() => directory.was_placed(part).await?,
+            _ => false,
+        };
+        if gone || directory.holds(name.as_bytes(), size, sha256).await? {
             if let Some(complete) = complete {
-                complete.discard();
+                directory.is_placed(complete).await?;
             }
             if let Some(taken) = taken {
                 taken.delivered(Some(place)).await?;
+            }
+            if let Some(part) = &part {
+                clear_trace(&directory, part).await;
             }
             track_place(outcome, place);
             return Ok(true);
@@ -229,17 +245,18 @@ impl<C: Connect> Hand<'_, C> {
 
     /// Removes the part of an earlier run. What cannot be removed is told, and no reason to stop.
     pub(super) async fn discard_part(&self, name: &[u8], path: &Path) {
-        let directory = path
-            .parent()
-            .and_then(|parent| Directory::open(parent, self.plan.connection.memory.0).ok());
-        let Some(directory) = directory else {
-            return;
-        };
-        if let Some(part) = directory.part_at(name, path)
+        if let Some((directory, part)) = self.part(name, path)
             && let Err(error) = directory.discard(&part).await
         {
             tracing::warn!(%error, "a part of an earlier run is left there");
         }
+    }
+
+    /// The part that an earlier run recorded, and where it is.
+    fn part(&self, name: &[u8], path: &Path) -> Option<(Directory, PartName)> {
+        let directory = Directory::open(path.parent()?, self.plan.connection.memory.0).ok()?;
+        let part = directory.part_at(name, path)?;
+        Some((directory, part))
     }
 
     /// A look at the server, on a new session where the old one was lost.

@@ -10,6 +10,7 @@ mod listen;
 mod moves;
 mod select;
 mod send;
+mod taken_away;
 
 use std::path::Path;
 use std::time::Duration;
