@@ -236,6 +236,10 @@ impl AsyncWrite for ChannelStream {
         if !machines.onward(self.id).is_some_and(|it| is_open(it)) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
+        if buf.is_empty() {
+            // Needs no room: waiting for some could be for ever.
+            return Poll::Ready(Ok(0));
+        }
         let room = mux.room(self.id).min(buf.len());
         // No room: the empty write asks to be told of some, or learns that there will be none.
         let piece = Bytes::copy_from_slice(buf.get(..room).unwrap_or_default());
