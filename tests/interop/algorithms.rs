@@ -22,7 +22,7 @@ enum Forced {
     Mac(&'static str),
 }
 
-const CASES: [Forced; 24] = [
+const CASES: &[Forced] = &[
     Forced::Kex("sntrup761x25519-sha512@openssh.com"),
     Forced::Kex("curve25519-sha256"),
     Forced::Kex("curve25519-sha256@libssh.org"),
@@ -43,10 +43,23 @@ const CASES: [Forced; 24] = [
     Forced::Cipher("aes128-ctr"),
     Forced::Cipher("aes192-ctr"),
     Forced::Cipher("aes256-ctr"),
+    Forced::Cipher("aes128-cbc"),
+    Forced::Cipher("aes192-cbc"),
+    Forced::Cipher("aes256-cbc"),
+    Forced::Cipher("3des-cbc"),
     Forced::Mac("hmac-sha2-256"),
     Forced::Mac("hmac-sha2-512"),
     Forced::Mac("hmac-sha2-256-etm@openssh.com"),
     Forced::Mac("hmac-sha2-512-etm@openssh.com"),
+    Forced::Mac("hmac-sha1"),
+    Forced::Mac("hmac-sha1-etm@openssh.com"),
+    Forced::Mac("hmac-md5"),
+];
+
+/// What sshd has and does not offer unasked.
+const UNASKED: [&str; 2] = [
+    "Ciphers +aes128-cbc,aes192-cbc,aes256-cbc,3des-cbc",
+    "MACs +hmac-md5",
 ];
 
 /// What Debian 12's OpenSSH 9.2 does not have: each is tried with our own server and published answers.
@@ -99,7 +112,7 @@ impl Forced {
             Self::Kex(name) => agreed.kex == name,
             Self::HostKey(name) => agreed.host_key == name,
             Self::Cipher(name) => {
-                let streams = name.ends_with("-ctr");
+                let streams = name.ends_with("-ctr") || name.ends_with("-cbc");
                 ciphers == [name; 2] && macs.iter().all(|mac| mac.is_some() == streams)
             }
             Self::Mac(name) => ciphers == [BESIDE_MAC; 2] && macs == [Some(name); 2],
@@ -124,17 +137,22 @@ async fn works(forced: Forced, sshd: &Sshd, config: Config<sansftp_proto::role::
 }
 
 async fn we_force_each(provider: &CryptoProvider) {
-    let sshd = Sshd::builder().sftp(Sftp::Internal).start();
-    for forced in CASES {
-        let mut config = Config::client(provider.clone());
+    let mut builder = Sshd::builder().sftp(Sftp::Internal);
+    for line in UNASKED {
+        builder = builder.config(line);
+    }
+    let sshd = builder.start();
+    for &forced in CASES {
+        let mut config = Config::client(provider.clone()).with_all_algorithms();
         config.algorithms = forced.by_us(config.algorithms);
         works(forced, &sshd, config).await;
     }
 }
 
 async fn the_server_forces_each(provider: &CryptoProvider) {
-    for forced in CASES {
-        works(forced, &forced.by_sshd(), Config::client(provider.clone())).await;
+    for &forced in CASES {
+        let config = Config::client(provider.clone()).with_all_algorithms();
+        works(forced, &forced.by_sshd(), config).await;
     }
 }
 

@@ -25,10 +25,17 @@ const GCM: Suite = ("aes128-gcm@openssh.com", None);
 const CHACHA: Suite = ("chacha20-poly1305@openssh.com", None);
 const CTR_ETM: Suite = ("aes128-ctr", Some("hmac-sha2-256-etm@openssh.com"));
 const CTR: Suite = ("aes256-ctr", Some("hmac-sha2-512"));
+const CBC: Suite = ("aes128-cbc", Some("hmac-sha1"));
+const CBC_ETM: Suite = ("aes256-cbc", Some("hmac-sha2-256-etm@openssh.com"));
+const TRIPLE_DES: Suite = ("3des-cbc", Some("hmac-md5"));
 
 /// Moves `mib` MiB there and back, and asserts that keys changed about once for each of them.
 async fn moves(whose: Wish, (cipher, mac): Suite, mib: u64) {
     let mut builder = Sshd::builder().sftp(Sftp::Internal);
+    if cipher.ends_with("-cbc") {
+        builder = builder.config(format!("Ciphers {cipher}"));
+        builder = builder.config("MACs +hmac-md5");
+    }
     if whose != Wish::Ours {
         builder = builder.config("RekeyLimit 1M");
     }
@@ -85,6 +92,14 @@ async fn keys_change_under_each_framing() {
     for suite in [CHACHA, CTR_ETM, CTR] {
         moves(Wish::Servers, suite, 20).await;
         moves(Wish::Ours, suite, 20).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_change_in_cbc_mode() {
+    for suite in [CBC, CBC_ETM, TRIPLE_DES] {
+        moves(Wish::Servers, suite, 8).await;
+        moves(Wish::Ours, suite, 8).await;
     }
 }
 

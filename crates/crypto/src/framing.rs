@@ -23,6 +23,11 @@ pub(crate) const REKEY_AFTER_AES: u64 = 64 << 30;
 /// RFC 4253 §9's gigabyte: the bound of RFC 4344 §3.2 does not speak of ciphers without blocks.
 pub(crate) const REKEY_AFTER_CHACHA: u64 = 1 << 30;
 
+/// RFC 4344 §3.2 asks for much less of blocks of 64 bits, 2^16 of them; RFC 4253 §9's gigabyte is what
+/// servers that have no other cipher are used to.
+#[cfg(feature = "legacy")]
+pub(crate) const REKEY_AFTER_SHORT_BLOCKS: u64 = 1 << 30;
+
 pub(crate) const WRONG_KEY_LEN: CryptoError =
     CryptoError::Failed("key or initial vector of the wrong length");
 pub(crate) const TOO_SHORT: CryptoError =

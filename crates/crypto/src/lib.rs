@@ -26,6 +26,7 @@ pub mod ring;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 
+mod cbc;
 mod ctr;
 #[cfg(all(feature = "ring", feature = "rustcrypto"))]
 mod default;
@@ -33,6 +34,8 @@ mod encoding;
 mod framing;
 mod generate;
 mod kex;
+#[cfg(any(feature = "rustcrypto", feature = "legacy"))]
+mod mac;
 mod nist;
 mod random;
 mod rsa;

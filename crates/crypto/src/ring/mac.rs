@@ -1,4 +1,4 @@
-//! HMAC-SHA-2 by ring (RFC 6668, RFC 2104).
+//! HMAC by ring (RFC 2104, RFC 4253 §6.4, RFC 6668).
 
 use crate::framing::WRONG_KEY_LEN;
 use ring::hmac;
@@ -26,6 +26,16 @@ pub(super) static HMAC_SHA512: Hmac = Hmac {
     mode: MacMode::EncryptAndMac,
     algorithm: hmac::HMAC_SHA512,
 };
+pub(super) static HMAC_SHA1_ETM: Hmac = Hmac {
+    name: "hmac-sha1-etm@openssh.com",
+    mode: MacMode::EncryptThenMac,
+    algorithm: hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+};
+pub(super) static HMAC_SHA1: Hmac = Hmac {
+    name: "hmac-sha1",
+    mode: MacMode::EncryptAndMac,
+    algorithm: hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+};
 
 #[derive(Debug)]
 pub(super) struct Hmac {
@@ -44,7 +54,7 @@ impl MacAlgorithm for Hmac {
     }
 
     fn key_len(&self) -> usize {
-        // RFC 6668 §2: the key is as long as the hash.
+        // RFC 4253 §6.4, RFC 6668 §2: the key is as long as the hash.
         self.tag_len()
     }
 

@@ -7,13 +7,18 @@ mod mac;
 mod sign;
 mod verify;
 
+#[cfg(feature = "legacy")]
+use crate::cbc::TRIPLE_DES_CBC;
+use crate::cbc::{AES128_CBC, AES192_CBC, AES256_CBC};
 use crate::ctr::{AES128_CTR, AES192_CTR, AES256_CTR};
 use crate::kex::{
     Curve25519, Ecdh, FiniteField, GROUP14, GROUP16, GROUP18, Hybrid, MlKem768, Sntrup761,
 };
+#[cfg(feature = "legacy")]
+use crate::mac::HMAC_MD5;
 use cipher::{AES128_GCM, AES256_GCM, CHACHA20_POLY1305};
 use hash::{SHA256, SHA384, SHA512};
-use mac::{HMAC_SHA256, HMAC_SHA256_ETM, HMAC_SHA512, HMAC_SHA512_ETM};
+use mac::{HMAC_SHA1, HMAC_SHA1_ETM, HMAC_SHA256, HMAC_SHA256_ETM, HMAC_SHA512, HMAC_SHA512_ETM};
 use p256::NistP256;
 use p384::NistP384;
 use p521::NistP521;
@@ -78,6 +83,11 @@ static CIPHERS: &[Cipher] = &[
     Cipher::Stream(&AES128_CTR),
     Cipher::Stream(&AES192_CTR),
     Cipher::Stream(&AES256_CTR),
+    Cipher::Stream(&AES128_CBC),
+    Cipher::Stream(&AES192_CBC),
+    Cipher::Stream(&AES256_CBC),
+    #[cfg(feature = "legacy")]
+    Cipher::Stream(&TRIPLE_DES_CBC),
 ];
 
 static MACS: &[&dyn MacAlgorithm] = &[
@@ -85,6 +95,10 @@ static MACS: &[&dyn MacAlgorithm] = &[
     &HMAC_SHA512_ETM,
     &HMAC_SHA256,
     &HMAC_SHA512,
+    &HMAC_SHA1_ETM,
+    &HMAC_SHA1,
+    #[cfg(feature = "legacy")]
+    &HMAC_MD5,
 ];
 
 static SIGNATURES: &[&dyn SignatureAlgorithm] =

@@ -245,13 +245,23 @@ fn framing_and_lifetimes_are_those_of_each_cipher() {
             assert_eq!(opener.prefix_len(), 4);
             assert!(!sealer.length_is_padded() && !opener.length_is_padded());
         }
-        for (name, key) in [("aes128-ctr", 16), ("aes192-ctr", 24), ("aes256-ctr", 32)] {
+        for (name, key, block, rekey) in [
+            ("aes128-ctr", 16, 16, 64u64 << 30),
+            ("aes192-ctr", 24, 16, 64 << 30),
+            ("aes256-ctr", 32, 16, 64 << 30),
+            ("aes128-cbc", 16, 16, 64 << 30),
+            ("aes192-cbc", 24, 16, 64 << 30),
+            ("aes256-cbc", 32, 16, 64 << 30),
+            #[cfg(feature = "legacy")]
+            ("3des-cbc", 24, 8, 1 << 30),
+        ] {
             let algorithm = stream(&provider, name);
-            assert_eq!((algorithm.key_len(), algorithm.iv_len()), (key, 16));
+            assert_eq!((algorithm.key_len(), algorithm.iv_len()), (key, block));
             assert_eq!(
                 (algorithm.block_len(), algorithm.rekey_after()),
-                (16, 64 << 30)
+                (block, rekey)
             );
+            assert_eq!(algorithm.is_cbc(), name.ends_with("-cbc"));
         }
     }
 }
@@ -294,6 +304,61 @@ fn counter_mode_is_that_of_nist_however_it_is_cut() {
                 let mut decryptor = algorithm.decryptor(&hex(key), &iv).unwrap();
                 data.chunks_mut(piece).for_each(|it| decryptor.apply(it));
                 assert_eq!(data, clear, "{name}");
+            }
+        }
+    }
+}
+
+/// NIST SP 800-38A F.2, and for 3DES the example values that NIST publishes for SP 800-67.
+#[test]
+fn cbc_is_that_of_nist_however_it_is_cut() {
+    let clear = hex(
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51\
+         30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710",
+    );
+    const COUNTED: &str = "000102030405060708090a0b0c0d0e0f";
+    for provider in providers() {
+        for (name, key, iv, sealed) in [
+            (
+                "aes128-cbc",
+                "2b7e151628aed2a6abf7158809cf4f3c",
+                COUNTED,
+                "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2\
+                 73bed6b8e3c1743b7116e69e222295163ff1caa1681fac09120eca307586e1a7",
+            ),
+            (
+                "aes192-cbc",
+                "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b",
+                COUNTED,
+                "4f021db243bc633d7178183a9fa071e8b4d9ada9ad7dedf4e5e738763f69145a\
+                 571b242012fb7ae07fa9baac3df102e008b0e27988598881d920a9e64f5615cd",
+            ),
+            (
+                "aes256-cbc",
+                "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+                COUNTED,
+                "f58c4c04d6e5f1ba779eabfb5f7bfbd69cfc4e967edb808d679f777bc6702c7d\
+                 39f23369a9d9bacfa530e26304231461b2eb05e2c39be9fcda6c19078c6a9d1b",
+            ),
+            #[cfg(feature = "legacy")]
+            (
+                "3des-cbc",
+                "0123456789abcdef23456789abcdef01456789abcdef0123",
+                "f69f2445df4f9b17",
+                "2079c3d53aa763e193b79e2569ab5262516570481f25b50f73c0bda85c8e0da7",
+            ),
+        ] {
+            let algorithm = stream(&provider, name);
+            let (sealed, iv) = (hex(sealed), hex(iv));
+            assert!(algorithm.is_cbc(), "{name}");
+            for piece in [16, 32, 48, 64] {
+                let mut data = clear[..sealed.len()].to_vec();
+                let mut encryptor = algorithm.encryptor(&hex(key), &iv).unwrap();
+                data.chunks_mut(piece).for_each(|it| encryptor.apply(it));
+                assert_eq!(data, sealed, "{name}");
+                let mut decryptor = algorithm.decryptor(&hex(key), &iv).unwrap();
+                data.chunks_mut(piece).for_each(|it| decryptor.apply(it));
+                assert_eq!(data, clear[..sealed.len()], "{name}");
             }
         }
     }

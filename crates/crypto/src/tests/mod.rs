@@ -107,6 +107,10 @@ fn the_tables_are_in_the_order_of_preference_and_the_same_for_all_providers() {
                 "hmac-sha2-512-etm@openssh.com",
                 "hmac-sha2-256",
                 "hmac-sha2-512",
+                "hmac-sha1-etm@openssh.com",
+                "hmac-sha1",
+                #[cfg(feature = "legacy")]
+                "hmac-md5",
             ]
         );
         let signatures: Vec<_> = provider.signatures.iter().map(|it| it.name()).collect();
@@ -133,6 +137,11 @@ fn the_tables_are_in_the_order_of_preference_and_the_same_for_all_providers() {
                 "aes128-ctr",
                 "aes192-ctr",
                 "aes256-ctr",
+                "aes128-cbc",
+                "aes192-cbc",
+                "aes256-cbc",
+                #[cfg(feature = "legacy")]
+                "3des-cbc",
             ]
         );
     }

@@ -45,6 +45,12 @@ pub trait OpenPacket: Debug + Send {
     /// once per packet; may decrypt them in place.
     fn packet_len(&mut self, seq: u32, prefix: &mut [u8]) -> u32;
 
+    /// Whether it must not be seen what was wrong with a packet, its length or its tag: the length is
+    /// known before the tag is checked, and was decrypted in a mode that an attacker can ask questions.
+    fn hides_what_was_wrong(&self) -> bool {
+        false
+    }
+
     /// Checks and decrypts the whole packet, tag included. Nothing of it is looked at before this
     /// says yes.
     ///
@@ -130,6 +136,11 @@ pub trait StreamAlgorithm: Debug + Send + Sync {
     fn block_len(&self) -> usize;
     /// Bytes after which keys are to be changed (RFC 4344 §3.2).
     fn rekey_after(&self) -> u64;
+    /// Whether it is a mode in which whoever decrypts what was put together from recorded blocks, and
+    /// shows what became of it, gives plain text away: CBC (RFC 4253 §6.3; CVE-2008-5161).
+    fn is_cbc(&self) -> bool {
+        false
+    }
     /// The encrypting half.
     ///
     /// # Errors

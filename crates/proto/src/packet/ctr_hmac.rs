@@ -1,4 +1,4 @@
-//! Framing of a stream cipher with a MAC: encrypt-and-MAC (RFC 4253 §6.4) and encrypt-then-MAC
+//! Framing of a stream cipher, or one in CBC mode, with a MAC: encrypt-and-MAC (RFC 4253 §6.4) and encrypt-then-MAC
 //! (OpenSSH's PROTOCOL §1.5).
 
 use super::decode::length_field;
@@ -11,6 +11,7 @@ pub(super) struct Parts {
     pub(super) mac: Box<dyn Mac>,
     pub(super) block_len: usize,
     pub(super) tag_len: usize,
+    pub(super) is_cbc: bool,
 }
 
 /// The MAC is taken over the plaintext; the length is encrypted with the rest.
@@ -71,6 +72,10 @@ impl OpenPacket for EncryptAndMac {
     fn packet_len(&mut self, _seq: u32, prefix: &mut [u8]) -> u32 {
         self.0.cipher.apply(prefix);
         length_field(prefix)
+    }
+
+    fn hides_what_was_wrong(&self) -> bool {
+        self.0.is_cbc
     }
 
     fn open(&mut self, seq: u32, packet: &mut [u8]) -> Result<(), Unauthenticated> {

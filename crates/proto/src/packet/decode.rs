@@ -6,7 +6,7 @@ use super::plain::Plain;
 use crate::crypto::OpenPacket;
 use crate::error::{Error, PeerMisbehaved};
 use crate::limits;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 /// The receiving direction: cuts packets off the front of the input and opens them in place.
 #[derive(Debug)]
@@ -15,8 +15,22 @@ pub(crate) struct Decoder {
     seq: u32,
     packets: u64,
     budget: Budget,
-    /// Set once the length of the packet at the front is known.
-    total: Option<usize>,
+    front: Front,
+}
+
+/// What is known of the packet at the front of the input.
+#[derive(Debug, Clone, Copy)]
+enum Front {
+    Unknown,
+    /// Its bytes, from the length to the tag.
+    Long(usize),
+    /// It is wrong, and nobody is told before as much was read as any packet can have.
+    Wrong {
+        /// To be read yet.
+        left: usize,
+        /// Opened already, which took its time.
+        opened: usize,
+    },
 }
 
 impl Decoder {
@@ -26,30 +40,41 @@ impl Decoder {
             seq: 0,
             packets: 0,
             budget: Budget::unlimited(),
-            total: None,
+            front: Front::Unknown,
         }
     }
 
     /// Takes one packet off the front of `input`, or nothing while it is incomplete.
     pub(crate) fn decode<R>(&mut self, input: &mut BytesMut) -> Result<Option<Payload<R>>, Error> {
-        let total = match self.total {
-            Some(total) => total,
-            None => {
+        let total = match self.front {
+            Front::Long(total) => total,
+            Front::Wrong { left, opened } => return self.read_on(left, opened, input),
+            Front::Unknown => {
                 let Some(prefix) = input.get_mut(..self.opener.prefix_len()) else {
                     return Ok(None);
                 };
                 let len = self.opener.packet_len(self.seq, prefix) as usize;
-                *self.total.insert(self.check_length(len)?)
+                match self.check_length(len) {
+                    Ok(total) => total,
+                    Err(_) if self.opener.hides_what_was_wrong() => {
+                        return self.read_on(self.longest(), 0, input);
+                    }
+                    Err(wrong) => return Err(wrong.into()),
+                }
             }
         };
         if input.len() < total {
+            self.front = Front::Long(total);
             return Ok(None);
         }
-        self.total = None;
+        self.front = Front::Unknown;
         let mut packet = input.split_to(total);
-        self.opener
-            .open(self.seq, &mut packet)
-            .map_err(|_| Error::Integrity)?;
+        if self.opener.open(self.seq, &mut packet).is_err() {
+            if self.opener.hides_what_was_wrong() {
+                return self.read_on(self.longest().saturating_sub(total), total, input);
+            }
+            return Err(Error::Integrity);
+        }
         if !self.budget.spend(total) {
             return Err(PeerMisbehaved::KeyOverused.into());
         }
@@ -65,6 +90,36 @@ impl Decoder {
         packet.truncate(end);
         let payload = Payload::new(packet.split_off(5)).ok_or(PeerMisbehaved::EmptyPayload)?;
         Ok(Some(payload))
+    }
+
+    /// Takes `left` more bytes, and only then says that something was wrong: in CBC mode the amount
+    /// read, the time until the answer and the answer would each tell of a recorded block whether it
+    /// decrypts to a length (CVE-2008-5161). Everybody waits for as much as the longest packet has, and
+    /// as much is decrypted and put through the MAC.
+    fn read_on<R>(
+        &mut self,
+        left: usize,
+        opened: usize,
+        input: &mut BytesMut,
+    ) -> Result<Option<Payload<R>>, Error> {
+        let taken = left.min(input.len());
+        input.advance(taken);
+        let left = left - taken;
+        self.front = Front::Wrong { left, opened };
+        if left > 0 {
+            return Ok(None);
+        }
+        let block = self.opener.block_len();
+        let body = self.longest().saturating_sub(opened) / block * block;
+        // Of one size for all; its result is known.
+        let mut nothing = vec![0; body + self.opener.tag_len()];
+        let _refused = self.opener.open(self.seq, &mut nothing);
+        Err(Error::Integrity)
+    }
+
+    /// Bytes of the longest packet that is read, with its tag.
+    fn longest(&self) -> usize {
+        4 + limits::PACKET + self.opener.tag_len()
     }
 
     /// Bytes of the whole packet, from its length field.

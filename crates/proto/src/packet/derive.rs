@@ -2,7 +2,8 @@
 
 use super::ctr_hmac::{EncryptAndMac, EncryptThenMac, Parts};
 use crate::crypto::{
-    Cipher, CryptoError, Hash, MacAlgorithm, MacMode, OpenPacket, SealPacket, Secret, StreamCipher,
+    Cipher, CryptoError, Hash, MacAlgorithm, MacMode, OpenPacket, SealPacket, Secret,
+    StreamAlgorithm, StreamCipher,
 };
 use crate::role::Side;
 
@@ -74,7 +75,7 @@ pub(crate) fn sealer(
     };
     let mac = suite.mac.ok_or(NO_MAC)?;
     let cipher = algorithm.encryptor(key.expose(), iv.expose())?;
-    let parts = parts(cipher, algorithm.block_len(), mac, &mac_key)?;
+    let parts = parts(cipher, algorithm, mac, &mac_key)?;
     Ok(match mac.mode() {
         MacMode::EncryptAndMac => Box::new(EncryptAndMac(parts)),
         MacMode::EncryptThenMac => Box::new(EncryptThenMac(parts)),
@@ -94,7 +95,7 @@ pub(crate) fn opener(
     };
     let mac = suite.mac.ok_or(NO_MAC)?;
     let cipher = algorithm.decryptor(key.expose(), iv.expose())?;
-    let parts = parts(cipher, algorithm.block_len(), mac, &mac_key)?;
+    let parts = parts(cipher, algorithm, mac, &mac_key)?;
     Ok(match mac.mode() {
         MacMode::EncryptAndMac => Box::new(EncryptAndMac(parts)),
         MacMode::EncryptThenMac => Box::new(EncryptThenMac(parts)),
@@ -103,7 +104,7 @@ pub(crate) fn opener(
 
 fn parts(
     cipher: Box<dyn StreamCipher>,
-    block_len: usize,
+    algorithm: &dyn StreamAlgorithm,
     mac: &dyn MacAlgorithm,
     mac_key: &Secret,
 ) -> Result<Parts, CryptoError> {
@@ -111,7 +112,8 @@ fn parts(
         cipher,
         mac: mac.start(mac_key.expose())?,
         // RFC 4253 §6: padding aligns to 8 bytes at least.
-        block_len: block_len.max(8),
+        block_len: algorithm.block_len().max(8),
         tag_len: mac.tag_len(),
+        is_cbc: algorithm.is_cbc(),
     })
 }

@@ -1,22 +1,39 @@
-//! HMAC-SHA-2 in pure Rust (RFC 6668, RFC 2104).
+//! HMAC in pure Rust (RFC 2104, RFC 4253 §6.4, RFC 6668): all of the provider in pure Rust, and those of
+//! both that ring does not have.
 
 use crate::framing::WRONG_KEY_LEN;
 use hmac::{KeyInit, Mac as Code};
 use sansftp_proto::crypto::{CryptoError, Mac, MacAlgorithm, MacMode, Unauthenticated};
+#[cfg(feature = "rustcrypto")]
+use sha1::Sha1;
+#[cfg(feature = "rustcrypto")]
 use sha2::{Sha256, Sha512};
 use std::fmt;
 use std::marker::PhantomData;
 
-pub(super) static HMAC_SHA256_ETM: Hmac<hmac::Hmac<Sha256>> =
+#[cfg(feature = "rustcrypto")]
+pub(crate) static HMAC_SHA256_ETM: Hmac<hmac::Hmac<Sha256>> =
     Hmac::new("hmac-sha2-256-etm@openssh.com", MacMode::EncryptThenMac);
-pub(super) static HMAC_SHA512_ETM: Hmac<hmac::Hmac<Sha512>> =
+#[cfg(feature = "rustcrypto")]
+pub(crate) static HMAC_SHA512_ETM: Hmac<hmac::Hmac<Sha512>> =
     Hmac::new("hmac-sha2-512-etm@openssh.com", MacMode::EncryptThenMac);
-pub(super) static HMAC_SHA256: Hmac<hmac::Hmac<Sha256>> =
+#[cfg(feature = "rustcrypto")]
+pub(crate) static HMAC_SHA256: Hmac<hmac::Hmac<Sha256>> =
     Hmac::new("hmac-sha2-256", MacMode::EncryptAndMac);
-pub(super) static HMAC_SHA512: Hmac<hmac::Hmac<Sha512>> =
+#[cfg(feature = "rustcrypto")]
+pub(crate) static HMAC_SHA512: Hmac<hmac::Hmac<Sha512>> =
     Hmac::new("hmac-sha2-512", MacMode::EncryptAndMac);
+#[cfg(feature = "rustcrypto")]
+pub(crate) static HMAC_SHA1_ETM: Hmac<hmac::Hmac<Sha1>> =
+    Hmac::new("hmac-sha1-etm@openssh.com", MacMode::EncryptThenMac);
+#[cfg(feature = "rustcrypto")]
+pub(crate) static HMAC_SHA1: Hmac<hmac::Hmac<Sha1>> =
+    Hmac::new("hmac-sha1", MacMode::EncryptAndMac);
+#[cfg(feature = "legacy")]
+pub(crate) static HMAC_MD5: Hmac<hmac::Hmac<md5::Md5>> =
+    Hmac::new("hmac-md5", MacMode::EncryptAndMac);
 
-pub(super) struct Hmac<H> {
+pub(crate) struct Hmac<H> {
     name: &'static str,
     mode: MacMode,
     code: PhantomData<fn() -> H>,
@@ -42,7 +59,7 @@ impl<H: Code + KeyInit + Clone + Send + 'static> MacAlgorithm for Hmac<H> {
     }
 
     fn key_len(&self) -> usize {
-        // RFC 6668 §2: the key is as long as the hash.
+        // RFC 4253 §6.4, RFC 6668 §2: the key is as long as the hash.
         self.tag_len()
     }
 
