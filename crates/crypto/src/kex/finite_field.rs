@@ -1,4 +1,5 @@
-//! Diffie-Hellman in the finite fields of RFC 3526, as SSH uses them (RFC 4253 §8, RFC 8268 §3).
+//! Diffie-Hellman in the finite fields of RFC 3526, as SSH uses them (RFC 4253 §8, RFC 8268 §3), and in
+//! the 1024-bit one of RFC 2409 for servers that have no other.
 //!
 //! Exponentiation is by constant-time Montgomery multiplication. Private exponents are short, at
 //! twice the strength of the group and more (RFC 4419 §6.2 asks for twice), which costs no security
@@ -13,6 +14,11 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::LazyLock;
 use zeroize::Zeroizing;
+
+/// The 1024-bit group of RFC 2409 §6.2: about 80 bits of strength, which states can afford to break once
+/// for all connections in it (RFC 8270 §1).
+#[cfg(feature = "legacy")]
+pub(crate) static GROUP1: LazyLock<Group> = LazyLock::new(|| Group::new(PRIME1, 256));
 
 /// The 2048-bit group of RFC 3526 §3: 112 bits of strength, exponents of 256 bits.
 pub(crate) static GROUP14: LazyLock<Group> = LazyLock::new(|| Group::new(PRIME14, 256));
@@ -179,6 +185,14 @@ impl Group {
     }
 }
 
+/// 2^1024 - 2^960 - 1 + 2^64 * ([2^894 pi] + 129093) (RFC 2409 §6.2).
+#[cfg(feature = "legacy")]
+pub(crate) const PRIME1: &str = "\
+     FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22\
+     514A08798E3404DDEF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6\
+     F44C42E9A637ED6B0BFF5CB6F406B7EDEE386BFB5A899FA5AE9F24117C4B1FE649286651ECE65381\
+     FFFFFFFFFFFFFFFF";
+
 /// 2^2048 - 2^1984 - 1 + 2^64 * ([2^1918 pi] + 124476) (RFC 3526 §3).
 pub(crate) const PRIME14: &str = "\
      FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22\
@@ -241,7 +255,13 @@ mod tests {
     /// Fermat's test to the base 2 on q = (p - 1) / 2; on p it is implied by 2^q = 1.
     #[test]
     fn the_primes_are_safe_primes_and_two_generates_the_large_subgroup() {
-        for (group, bits) in [(&GROUP14, 2048), (&GROUP16, 4096), (&GROUP18, 8192)] {
+        for (group, bits) in [
+            #[cfg(feature = "legacy")]
+            (&GROUP1, 1024),
+            (&GROUP14, 2048),
+            (&GROUP16, 4096),
+            (&GROUP18, 8192),
+        ] {
             let p = group.params.modulus().as_ref().clone();
             assert_eq!(p.bits_vartime(), bits);
             let q = p.shr_vartime(1).unwrap();
@@ -262,7 +282,13 @@ mod tests {
 
     #[test]
     fn the_primes_have_the_ends_and_the_digits_of_pi_that_their_definition_gives_them() {
-        for prime in [PRIME14, PRIME16, PRIME18] {
+        for prime in [
+            #[cfg(feature = "legacy")]
+            PRIME1,
+            PRIME14,
+            PRIME16,
+            PRIME18,
+        ] {
             assert!(prime.starts_with("FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD1"));
             assert!(prime.ends_with("FFFFFFFFFFFFFFFF"));
         }

@@ -11,5 +11,9 @@ pub(crate) use finite_field::{FiniteField, GROUP14, GROUP16, GROUP18};
 pub(crate) use hybrid::{Hybrid, MlKem768, Sntrup761};
 pub(crate) use nist::Ecdh;
 
+#[cfg(feature = "legacy")]
+pub(crate) use finite_field::GROUP1;
+#[cfg(all(test, feature = "ring", feature = "rustcrypto", feature = "legacy"))]
+pub(crate) use finite_field::PRIME1;
 #[cfg(all(test, feature = "ring", feature = "rustcrypto"))]
 pub(crate) use finite_field::{PRIME14, PRIME16, PRIME18};

@@ -1,16 +1,18 @@
-//! SHA-2 by ring (FIPS 180-4).
+//! SHA-2 by ring, and SHA-1 for exchanges of old (FIPS 180-4).
 
 use ring::digest::{self, Context};
 use sansftp_proto::crypto::{Hash, Secret};
 
-pub(super) static SHA256: Sha2 = Sha2(&digest::SHA256);
-pub(super) static SHA384: Sha2 = Sha2(&digest::SHA384);
-pub(super) static SHA512: Sha2 = Sha2(&digest::SHA512);
+#[cfg(feature = "legacy")]
+pub(super) static SHA1: Sha = Sha(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+pub(super) static SHA256: Sha = Sha(&digest::SHA256);
+pub(super) static SHA384: Sha = Sha(&digest::SHA384);
+pub(super) static SHA512: Sha = Sha(&digest::SHA512);
 
 #[derive(Debug)]
-pub(super) struct Sha2(&'static digest::Algorithm);
+pub(super) struct Sha(&'static digest::Algorithm);
 
-impl Hash for Sha2 {
+impl Hash for Sha {
     fn output_len(&self) -> usize {
         self.0.output_len()
     }

@@ -1,17 +1,19 @@
-//! SHA-2 in pure Rust (FIPS 180-4).
+//! SHA-2 in pure Rust, and SHA-1 for exchanges of old (FIPS 180-4).
 
 use sansftp_proto::crypto::{Hash, Secret};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use std::fmt;
 use std::marker::PhantomData;
 
-pub(super) static SHA256: Sha2<Sha256> = Sha2(PhantomData);
-pub(super) static SHA384: Sha2<Sha384> = Sha2(PhantomData);
-pub(super) static SHA512: Sha2<Sha512> = Sha2(PhantomData);
+#[cfg(feature = "legacy")]
+pub(super) static SHA1: Sha<sha1::Sha1> = Sha(PhantomData);
+pub(super) static SHA256: Sha<Sha256> = Sha(PhantomData);
+pub(super) static SHA384: Sha<Sha384> = Sha(PhantomData);
+pub(super) static SHA512: Sha<Sha512> = Sha(PhantomData);
 
-pub(super) struct Sha2<D>(PhantomData<fn() -> D>);
+pub(super) struct Sha<D>(PhantomData<fn() -> D>);
 
-impl<D: Digest> Hash for Sha2<D> {
+impl<D: Digest> Hash for Sha<D> {
     fn output_len(&self) -> usize {
         <D as Digest>::output_size()
     }
@@ -25,8 +27,8 @@ impl<D: Digest> Hash for Sha2<D> {
     }
 }
 
-impl<D: Digest> fmt::Debug for Sha2<D> {
+impl<D: Digest> fmt::Debug for Sha<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sha2({})", <D as Digest>::output_size() * 8)
+        write!(f, "Sha({})", <D as Digest>::output_size() * 8)
     }
 }

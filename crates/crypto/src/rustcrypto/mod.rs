@@ -10,6 +10,8 @@ mod verify;
 use crate::cbc::TRIPLE_DES_CBC;
 use crate::cbc::{AES128_CBC, AES192_CBC, AES256_CBC};
 use crate::ctr::{AES128_CTR, AES192_CTR, AES256_CTR};
+#[cfg(feature = "legacy")]
+use crate::kex::GROUP1;
 use crate::kex::{
     Curve25519, Ecdh, FiniteField, GROUP14, GROUP16, GROUP18, Hybrid, MlKem768, Sntrup761,
 };
@@ -19,6 +21,8 @@ use crate::mac::{
     HMAC_SHA1, HMAC_SHA1_ETM, HMAC_SHA256, HMAC_SHA256_ETM, HMAC_SHA512, HMAC_SHA512_ETM,
 };
 use cipher::{AES128_GCM, AES256_GCM, CHACHA20_POLY1305};
+#[cfg(feature = "legacy")]
+use hash::SHA1;
 use hash::{SHA256, SHA384, SHA512};
 
 use p256::NistP256;
@@ -59,6 +63,10 @@ static KEX: &[&dyn KexAlgorithm] = &[
     &DH_GROUP16,
     &DH_GROUP18,
     &DH_GROUP14,
+    #[cfg(feature = "legacy")]
+    &DH_GROUP14_SHA1,
+    #[cfg(feature = "legacy")]
+    &DH_GROUP1_SHA1,
 ];
 
 static MLKEM768: Hybrid<MlKem768> = Hybrid::new("mlkem768x25519-sha256", &SHA256);
@@ -76,6 +84,11 @@ static DH_GROUP18: FiniteField =
     FiniteField::new("diffie-hellman-group18-sha512", &SHA512, &GROUP18);
 static DH_GROUP14: FiniteField =
     FiniteField::new("diffie-hellman-group14-sha256", &SHA256, &GROUP14);
+#[cfg(feature = "legacy")]
+static DH_GROUP14_SHA1: FiniteField =
+    FiniteField::new("diffie-hellman-group14-sha1", &SHA1, &GROUP14);
+#[cfg(feature = "legacy")]
+static DH_GROUP1_SHA1: FiniteField = FiniteField::new("diffie-hellman-group1-sha1", &SHA1, &GROUP1);
 
 static CIPHERS: &[Cipher] = &[
     Cipher::Aead(&AES128_GCM),

@@ -300,6 +300,27 @@ pub(crate) const RSA2304_SIGNATURE_512: &str = "\
     a0578cdc7c30b2a1b5afe6766011f7be003127bec0655bfc9840c222fc943f5866e7f4ae89735b8c37f2\
     5aa163c73041650b90a1bad4e5e7fe21534361057f758c866c6de3f805acd32cee94e62f8f6b95d3fd2d\
     ea8742c6362615da2557c8ef9b3c3ebfd13a1e3be3337a8c22cb4a61c8136e901df137af";
+/// 2^x in group 1, where x is 32 bytes: 80 81 82 ..
+#[cfg(feature = "legacy")]
+pub(crate) const GROUP1_OURS: &str = "\
+    fefc9e231f4350f77912cd2a28fd097860ffc748a3a9f6c69e1f146322cd0f7a59ac7a7bafa352183a05\
+    3eddeffc028afb1f1f73a22346046290756c634c332d2b9386b246f9c04e044afda22f33143a17ced690\
+    a1f964b87efb44d55a96701e750fb96273fcada87bc961e0ccc411dd27304eff37c116716f53a041db77\
+    f758";
+/// A share of a peer.
+#[cfg(feature = "legacy")]
+pub(crate) const GROUP1_PEER: &str = "\
+    631c5b9d5dfb5c717729f4d4d9606423cae651288db403f90c631ce2cd979c63672e3c90e608bf7c9330\
+    44e24699a902ba1be63155b06564c47dda06775db292321e72283dfecd999d1e11cb0c8d69919a8a7de4\
+    680b55b2b5125b8116e9adfe11904280716c7f88c1ea9df2c738aa2f4d640b6e2c68db4c72bf6985e702\
+    87ea";
+/// The secret that both then share.
+#[cfg(feature = "legacy")]
+pub(crate) const GROUP1_SECRET: &str = "\
+    9277e082613b721d1d9d01c98cd8cd66ed82afbd55e4d1d91398d646ddb21618fdcf863742f6d64fb4cb\
+    0707326642ba4ca39571c4496264e90c3ffe9bbf36649ff216d022818928f2314917d9c1579ffd48e258\
+    052fa773d7802d2688f8b6600f5cb88900ee319990f85e656d9dad2e766a47318681cf00166a37593bad\
+    e5ef";
 /// 2^x in group 14, where x is 32 bytes: 80 81 82 ..
 pub(crate) const GROUP14_OURS: &str = "\
     c8d9d814c883b3f4f07b2605a5411355f74c1140f995cc4f0b6b7cfdf9d7b305368f98fa73a0c5aabe33\

@@ -1,6 +1,8 @@
 //! Key exchange: RFC 7748, RFC 5903, powers computed elsewhere, and shares that must be refused.
 
 use super::{Dealt, fixtures, hex, kex, providers};
+#[cfg(feature = "legacy")]
+use crate::kex::PRIME1;
 use crate::kex::{PRIME14, PRIME16, PRIME18};
 use crate::{OsRandom, SeededRandom};
 use sansftp_proto::crypto::{CryptoError, KexAlgorithm, NumberEncoding};
@@ -103,6 +105,22 @@ const VECTORS: &[Vector<'_>] = &[
         share: fixtures::GROUP18_OURS,
         peer: fixtures::GROUP18_PEER,
         secret: fixtures::GROUP18_SECRET,
+    },
+    #[cfg(feature = "legacy")]
+    Vector {
+        method: "diffie-hellman-group14-sha1",
+        private: "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f",
+        share: fixtures::GROUP14_OURS,
+        peer: fixtures::GROUP14_PEER,
+        secret: fixtures::GROUP14_SECRET,
+    },
+    #[cfg(feature = "legacy")]
+    Vector {
+        method: "diffie-hellman-group1-sha1",
+        private: "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f",
+        share: fixtures::GROUP1_OURS,
+        peer: fixtures::GROUP1_PEER,
+        secret: fixtures::GROUP1_SECRET,
     },
 ];
 
@@ -411,6 +429,10 @@ fn what_is_no_uncompressed_point_of_the_curve_is_refused() {
 fn the_ends_of_a_finite_field_and_what_lies_beyond_are_refused() {
     for provider in providers() {
         for (name, prime) in [
+            #[cfg(feature = "legacy")]
+            ("diffie-hellman-group1-sha1", PRIME1),
+            #[cfg(feature = "legacy")]
+            ("diffie-hellman-group14-sha1", PRIME14),
             ("diffie-hellman-group14-sha256", PRIME14),
             ("diffie-hellman-group16-sha512", PRIME16),
             ("diffie-hellman-group18-sha512", PRIME18),

@@ -97,6 +97,10 @@ fn the_tables_are_in_the_order_of_preference_and_the_same_for_all_providers() {
                 "diffie-hellman-group16-sha512",
                 "diffie-hellman-group18-sha512",
                 "diffie-hellman-group14-sha256",
+                #[cfg(feature = "legacy")]
+                "diffie-hellman-group14-sha1",
+                #[cfg(feature = "legacy")]
+                "diffie-hellman-group1-sha1",
             ]
         );
         let macs: Vec<_> = provider.macs.iter().map(|it| it.name()).collect();
@@ -155,6 +159,12 @@ fn hashes_are_those_of_fips_180() {
                 "curve25519-sha256",
                 32,
                 "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ),
+            #[cfg(feature = "legacy")]
+            (
+                "diffie-hellman-group1-sha1",
+                20,
+                "a9993e364706816aba3e25717850c26c9cd0d89d",
             ),
             (
                 "ecdh-sha2-nistp384",
