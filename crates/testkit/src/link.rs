@@ -3,6 +3,7 @@
 
 use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// One direction.
@@ -16,6 +17,10 @@ pub struct Link {
     pub stalled: bool,
     /// Bytes to be changed: where they stand in all that is carried, and what is xored to each.
     pub flips: Vec<(u64, u8)>,
+    /// Bytes to be put in: ahead of which byte of all that is written, and what.
+    pub inserts: Vec<(u64, Vec<u8>)>,
+    /// Bytes to be taken out: where they stand in all that is written.
+    pub drops: Vec<Range<u64>>,
     /// After so many bytes nothing more is carried, and the reader sees the end.
     pub cut: Option<u64>,
     flight: VecDeque<(Instant, BytesMut)>,
@@ -38,6 +43,8 @@ impl Link {
             delay: Duration::ZERO,
             stalled: false,
             flips: Vec::new(),
+            inserts: Vec::new(),
+            drops: Vec::new(),
             cut: None,
             flight: VecDeque::new(),
             accepted: 0,
@@ -77,10 +84,29 @@ impl Link {
                 *byte ^= mask;
             }
         }
+        let start = self.accepted;
         self.accepted += bytes.len() as u64;
+        if !(self.inserts.is_empty() && self.drops.is_empty()) {
+            bytes = self.meddled(start, &bytes);
+        }
         if !bytes.is_empty() {
             self.flight.push_back((now + self.delay, bytes));
         }
+    }
+
+    /// These bytes, the first of which stands there in all that is written, with what is put in and without what is taken
+    /// out.
+    fn meddled(&self, start: u64, bytes: &[u8]) -> BytesMut {
+        let mut out = BytesMut::new();
+        for (at, byte) in (start..).zip(bytes) {
+            for (_, put) in self.inserts.iter().filter(|(before, _)| *before == at) {
+                out.extend_from_slice(put);
+            }
+            if !self.drops.iter().any(|dropped| dropped.contains(&at)) {
+                out.extend_from_slice(&[*byte]);
+            }
+        }
+        out
     }
 
     /// Puts bytes between those that were written, ahead of none of them.
@@ -138,6 +164,21 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_put_in_and_taken_out_where_they_stand_in_all_that_is_written() {
+        let start = Instant::now();
+        let mut link = Link {
+            inserts: vec![(1, b"xy".to_vec()), (4, b"z".to_vec())],
+            drops: vec![2..5],
+            ..Link::new()
+        };
+        link.write(start, b"abc");
+        link.write(start, b"defg");
+        let mut got = BytesMut::new();
+        link.deliver(start, &mut got);
+        assert_eq!(&got[..], b"axybzfg");
+    }
 
     #[test]
     fn bytes_arrive_in_order_in_pieces_and_not_before_they_are_due() {

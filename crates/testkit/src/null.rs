@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub const KEX: &str = "null-kex";
 /// The method whose shares are numbers.
 pub const KEX_MPINT: &str = "null-kex-mpint";
+/// A method whose hash is twice as long as that of the others. In no provider, unless a test puts [`WideKex`] there.
+pub const KEX_WIDE: &str = "null-kex-wide";
 /// The cipher that authenticates by itself.
 pub const AEAD: &str = "null-aead";
 /// The cipher that needs a MAC.
@@ -92,6 +94,26 @@ impl Hash for Fnv {
     }
 }
 
+/// FNV-1a twice, the second time over the first.
+#[derive(Debug)]
+struct WideFnv;
+
+impl Hash for WideFnv {
+    fn output_len(&self) -> usize {
+        2 * WIDTH
+    }
+
+    fn digest(&self, parts: &[&[u8]]) -> Secret {
+        Secret::new(wide_fnv(parts))
+    }
+}
+
+/// What the longer hash makes of the parts.
+pub fn wide_fnv(parts: &[&[u8]]) -> Vec<u8> {
+    let first = fnv(parts);
+    [first, fnv(&[&first])].concat()
+}
+
 /// The secret that two shares make: their hash, so that it can be as long as a hash and no longer.
 pub fn shared_secret(client_share: &[u8], server_share: &[u8]) -> [u8; WIDTH] {
     fnv(&[client_share, b"/", server_share])
@@ -143,6 +165,40 @@ impl KexAlgorithm for Kex {
         let share = Self::share(random)?;
         let secret = Secret::from(&shared_secret(client_share, &share)[..]);
         Ok((share, secret))
+    }
+}
+
+/// The first method with a longer hash.
+#[derive(Debug)]
+pub struct WideKex;
+
+impl KexAlgorithm for WideKex {
+    fn name(&self) -> &'static str {
+        KEX_WIDE
+    }
+
+    fn hash(&self) -> &'static dyn Hash {
+        &WideFnv
+    }
+
+    fn share_encoding(&self) -> NumberEncoding {
+        NumberEncoding::String
+    }
+
+    fn secret_encoding(&self) -> NumberEncoding {
+        NumberEncoding::MpInt
+    }
+
+    fn start(&self, random: &dyn SecureRandom) -> Result<Box<dyn ActiveKex>, CryptoError> {
+        Kex(NumberEncoding::String).start(random)
+    }
+
+    fn respond(
+        &self,
+        client_share: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Result<(Vec<u8>, Secret), CryptoError> {
+        Kex(NumberEncoding::String).respond(client_share, random)
     }
 }
 

@@ -66,6 +66,11 @@ impl Proposal {
         }])
     }
 
+    /// Whether the method that is guessed is none of the end's first choice (RFC 4253 §7).
+    fn guesses_wrongly(&self) -> bool {
+        self.guess && self.kex.first() != Some(&null::KEX)
+    }
+
     /// The KEXINIT.
     pub fn payload(&self) -> Vec<u8> {
         let mut buffers = [const { String::new() }; 5];
@@ -102,14 +107,29 @@ pub struct Keys {
     to_server: AeadKey,
     to_client: AeadKey,
     /// H of this exchange.
-    pub hash: [u8; WIDTH],
+    pub hash: Vec<u8>,
+}
+
+/// The hash of the method of this name.
+pub(super) fn hash_of(method: &str) -> fn(&[&[u8]]) -> Vec<u8> {
+    match method {
+        null::KEX_WIDE => null::wide_fnv,
+        _ => |parts| fnv(parts).to_vec(),
+    }
 }
 
 impl<R: Role, E: End> Peer<R, E> {
     /// Introduces itself, and hears the end's introduction.
     #[track_caller]
     pub fn greets(&mut self) {
-        self.sends_raw(format!("{IDENT}\r\n").as_bytes());
+        self.greets_as(IDENT.as_bytes());
+    }
+
+    /// As [`greets`](Self::greets), under this name.
+    #[track_caller]
+    pub fn greets_as(&mut self, ident: &[u8]) {
+        self.own_ident = ident.to_vec();
+        self.sends_raw(&[ident, b"\r\n"].concat());
         self.pump();
         while self.hears_ident().is_none() && self.end.says_more(&mut self.from_end) {}
         let ident = self
@@ -121,6 +141,7 @@ impl<R: Role, E: End> Peer<R, E> {
     /// Sends its KEXINIT. The markers in it count in the first exchange alone.
     pub fn offers(&mut self, proposal: &Proposal) {
         self.inits[0] = proposal.payload();
+        self.hash = hash_of(proposal.kex.first().copied().unwrap_or_default());
         self.sends_payload(&proposal.payload());
     }
 
@@ -173,7 +194,7 @@ impl<R: Role, E: End> Peer<R, E> {
         server_share: &[u8],
     ) -> Keys {
         let ident = self.ident.clone().expect("the end has introduced itself");
-        let (ours, theirs) = (IDENT.as_bytes().to_vec(), ident);
+        let (ours, theirs) = (self.own_ident.clone(), ident);
         let [our_init, their_init] = self.inits.clone();
         let (idents, inits) = match us {
             Side::Client => ([ours, theirs], [our_init, their_init]),
@@ -188,11 +209,11 @@ impl<R: Role, E: End> Peer<R, E> {
         for part in [host_key, client_share, server_share] {
             put(&mut hashed, part);
         }
-        let hash = fnv(&[&hashed, &secret]);
-        let session_id = *self.session_id.get_or_insert(hash);
-        let derive = |letter: u8| fnv(&[&secret, &hash, &[letter], &session_id]);
+        let hash = (self.hash)(&[&hashed, &secret]);
+        let session_id = self.session_id.get_or_insert_with(|| hash.clone()).clone();
+        let derive = |letter: u8| (self.hash)(&[&secret, &hash, &[letter], &session_id]);
         let key = |letter: u8, iv: u8| {
-            AeadKey::new(&derive(letter), &derive(iv)[..4]).expect("8 and 4 bytes")
+            AeadKey::new(&derive(letter)[..WIDTH], &derive(iv)[..4]).expect("8 and 4 bytes")
         };
         Keys {
             to_server: key(b'C', b'A'),
@@ -243,6 +264,9 @@ impl Peer<Client> {
         self.offers(proposal);
         self.hears_offer();
         let start = self.expects::<KexStart<'_>>();
+        if proposal.guesses_wrongly() {
+            self.sends_payload(&[31, 1, 2, 3]);
+        }
         let (reply, keys) = self.replies_to(&start);
         self.sends_payload(&reply);
         self.trusts();
@@ -328,6 +352,9 @@ impl<E: End> Peer<Server, E> {
         self.offers(proposal);
         self.hears_offer();
         let share = [&[1], &[0xc1; WIDTH][..]].concat();
+        if proposal.guesses_wrongly() {
+            self.sends_payload(&[30, 1, 2, 3]);
+        }
         self.sends(&KexStart {
             client_share: &share,
         });

@@ -12,7 +12,7 @@ pub mod messages;
 pub use end::{End, Wire};
 pub use handshake::{CHANNEL, Keys, Proposal};
 
-use crate::null::{self, AeadKey, WIDTH};
+use crate::null::{self, AeadKey, KEX};
 use bytes::BytesMut;
 use sansftp_proto::crypto::{OpenPacket, SealPacket};
 use sansftp_proto::role::{Client, Role, Server};
@@ -38,11 +38,15 @@ pub struct Peer<R: Role, E = Connection<R>> {
     opener: Option<AeadKey>,
     send_seq: u32,
     receive_seq: u32,
+    /// How the peer has introduced itself.
+    own_ident: Vec<u8>,
     /// The end's identification line without its end, once read.
     ident: Option<Vec<u8>>,
     /// The newest KEXINIT of either, ours first.
     inits: [Vec<u8>; 2],
-    session_id: Option<[u8; WIDTH]>,
+    /// The hash of the method that was offered last.
+    hash: fn(&[&[u8]]) -> Vec<u8>,
+    session_id: Option<Vec<u8>>,
     strict: bool,
     /// The end is between its KEXINIT and its NEWKEYS: only transport messages may come.
     silent: bool,
@@ -117,8 +121,10 @@ impl<R: Role, E: End> Peer<R, E> {
             opener: None,
             send_seq: 0,
             receive_seq: 0,
+            own_ident: IDENT.as_bytes().to_vec(),
             ident: None,
             inits: [Vec::new(), Vec::new()],
+            hash: handshake::hash_of(KEX),
             session_id: None,
             strict: false,
             silent: false,
