@@ -9,6 +9,7 @@
 //! free.
 
 mod after;
+mod backlog;
 mod deliver;
 mod earlier;
 mod fetch;
@@ -17,11 +18,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc;
 
 use self::after::Delivered;
+use self::backlog::{Backlog, Supply};
 use self::fetch::{Fetched, Held};
 use super::compare::sha256;
 use super::list::tracked;
@@ -137,32 +139,7 @@ pub(super) async fn run<C: Connect>(
     let mut walk = Walk::new(choice, plan.directory.clone())
         .without(plan.target.clone())
         .knowing(plan.journal, plan.connection.account());
-    while let Some(seen) = walk.next(crew.first).await? {
-        // What is sorted comes all at once.
-        if let Some((files, bytes)) = walk.expected() {
-            plan.observer
-                .tell(|progress| progress.expected(files, bytes));
-        }
-        let (mut chosen, mut left) = (Vec::new(), Vec::new());
-        for seen in seen {
-            match seen {
-                Seen::Take(found) => chosen.push(found),
-                Seen::Skip(found, reason) => {
-                    left.push(Outcome::skipped(plan.tracked(&plan.item(found)), reason));
-                }
-                Seen::Failed(found, error) => {
-                    plan.unwell.store(true, Ordering::Relaxed);
-                    left.push(Outcome::failed(plan.tracked(&plan.item(found)), error));
-                }
-            }
-        }
-        if !chosen.is_empty() {
-            crew.take_all(&plan, &mut chosen.into_iter()).await;
-        }
-        for outcome in left {
-            plan.emit(outcome).await;
-        }
-    }
+    crew.take_as_listed(&plan, &mut walk).await?;
     if plan.confirmed == Confirmed::Together {
         // Whoever receives sees by this that there are no more.
         plan.destination = Destination::None;
@@ -304,6 +281,31 @@ impl<C: Connect> Crew<'_, C> {
         }
     }
 
+    /// The first hand lists, the others take what it comes upon, and so does it when it is alone, when
+    /// much is waiting, and when all is listed. The error is that of the listing.
+    async fn take_as_listed(&mut self, plan: &Plan<'_>, walk: &mut Walk<C>) -> Result<()> {
+        let Self { first, others } = self;
+        plan.hands.store(1 + others.len(), Ordering::Relaxed);
+        let supply = Supply::Listed(Backlog::for_others(others.len()));
+        let Supply::Listed(backlog) = &supply else {
+            unreachable!("it was made so");
+        };
+        let listing = async {
+            let session = &mut **first;
+            let listed = Hand { plan, session }.list(walk, backlog).await;
+            backlog.end();
+            let session = &mut **first;
+            if session.stop().check().is_ok() {
+                Hand { plan, session }.work(&supply).await;
+            }
+            listed
+        };
+        let helping = others.iter_mut();
+        let helping = helping.map(|session| Hand { plan, session }.work(&supply));
+        let (listed, _) = join(listing, join_all(helping)).await;
+        listed
+    }
+
     /// Each hand takes the next as soon as it is free, until there are no more.
     async fn take_all(
         &mut self,
@@ -314,7 +316,7 @@ impl<C: Connect> Crew<'_, C> {
         let most = chosen.size_hint().1.unwrap_or(usize::MAX).max(1);
         let hands = most.min(1 + self.others.len());
         plan.hands.store(hands, Ordering::Relaxed);
-        let chosen = Mutex::new(chosen);
+        let chosen = Supply::chosen(chosen);
         let sessions = std::iter::once(&mut *self.first).chain(&mut self.others);
         let sessions = sessions.take(hands);
         join_all(sessions.map(|session| Hand { plan, session }.work(&chosen))).await;
@@ -322,26 +324,72 @@ impl<C: Connect> Crew<'_, C> {
 }
 
 impl<C: Connect> Hand<'_, C> {
-    async fn work(mut self, chosen: &Mutex<&mut (dyn Iterator<Item = Found> + Send)>) {
-        loop {
+    /// Lists to the end. What is not taken here is left to the others.
+    async fn list(mut self, walk: &mut Walk<C>, backlog: &Backlog) -> Result<()> {
+        let plan = self.plan;
+        let alone = backlog.is_for_one_hand();
+        while let Some(seen) = walk.next(self.session).await? {
+            // What is sorted comes all at once, and is taken in its order.
+            let expected = walk.expected();
+            if let Some((files, bytes)) = expected {
+                plan.observer
+                    .tell(|progress| progress.expected(files, bytes));
+            }
+            let (mut chosen, mut left) = (Vec::new(), Vec::new());
+            for seen in seen {
+                match seen {
+                    Seen::Take(found) => chosen.push(found),
+                    Seen::Skip(found, reason) => {
+                        left.push(Outcome::skipped(plan.tracked(&plan.item(found)), reason));
+                    }
+                    Seen::Failed(found, error) => {
+                        plan.unwell.store(true, Ordering::Relaxed);
+                        left.push(Outcome::failed(plan.tracked(&plan.item(found)), error));
+                    }
+                }
+            }
+            backlog.add(chosen);
+            if alone {
+                while !self.is_to_end()
+                    && let Some(found) = backlog.next()
+                {
+                    self.take(&plan.item(found)).await;
+                }
+            }
+            for outcome in left {
+                plan.emit(outcome).await;
+            }
+            if alone || expected.is_some() {
+                continue;
+            }
+            while !self.is_to_end()
+                && self.session.open().await.is_ok()
+                && let Some(found) = backlog.smallest_of_too_many()
+            {
+                self.take(&plan.item(found)).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn work(mut self, supply: &Supply<'_>) {
+        while supply.reserve().await {
             // A hand without a session leaves the files to the others; the last one stays, and
             // says of each what is wrong, unless they are met again.
             let meets_again = self.plan.changed == Changed::Skipped;
-            if self.session.open().await.is_err() && (self.plan.can_spare_one() || meets_again) {
-                return;
+            let dead = self.session.open().await.is_err();
+            if dead && (self.plan.can_spare_one() || meets_again) || self.is_to_end() {
+                return supply.leave();
             }
-            let stopped = self.session.stop().check().is_err();
-            if stopped && self.plan.unwell.load(Ordering::Relaxed) {
-                // The file in hand was told to be stopped; those after it were never begun.
-                return;
+            if let Some(found) = supply.take() {
+                self.take(&self.plan.item(found)).await;
             }
-            let next = chosen.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(found) = next else {
-                return;
-            };
-            let item = self.plan.item(found);
-            self.take(&item).await;
         }
+    }
+
+    /// Whether the file in hand was told to be stopped: those after it were never begun.
+    fn is_to_end(&self) -> bool {
+        self.session.stop().check().is_err() && self.plan.unwell.load(Ordering::Relaxed)
     }
 
     /// One file, from the journal to its outcome.

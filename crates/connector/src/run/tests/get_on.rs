@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::document::Body;
 use crate::mem::{Fault, HOME, What, When};
-use crate::operation::GetAction;
+use crate::operation::{GetAction, Sort};
 use crate::outcome::AfterAction;
 use crate::remote::RemoteErrorKind;
 
@@ -161,6 +161,62 @@ async fn hands_that_get_no_session_leave_the_files_to_the_others() {
     assert_eq!(outcomes.len(), 3);
     assert!(outcomes.iter().all(|outcome| outcome.status == Status::Ok));
     assert_eq!(server.sessions(), (1, 0));
+}
+
+/// Its receiver does not go on with the large file, which comes first, until all others are through:
+/// also those of batches behind it, and more than wait at most.
+#[tokio::test]
+async fn a_large_file_of_an_unsorted_listing_holds_nothing_up() {
+    for files in [1, 2, 40, 600] {
+        let server = Server::new(Behaviour {
+            batch: 3,
+            chunk: 64,
+            ..Behaviour::openssh()
+        });
+        let names: Vec<String> = (0..files).map(|number| format!("{number:03}")).collect();
+        server.files(|files| {
+            files.put(&home("out/!large"), LINE.repeat(1_000));
+            for name in &names {
+                files.put(&home(&format!("out/{name}")), LINE);
+            }
+        });
+        let (sender, mut receiver) = mpsc::channel::<Document>(1);
+        let connector = Connector::new(server.clone(), connection(0))
+            .with_destination(Destination::Documents(sender))
+            .with_jobs(NonZeroUsize::new(2).unwrap());
+        let operation = Operation::Get(Get {
+            sort: Sort::None,
+            ..from_out(GetAction::GetAndDelete)
+        });
+        let outcomes = connector.run(operation, stream::iter([Document::empty()]));
+        drop(connector);
+        let receiving = async {
+            let (mut large, mut small) = (None, 0);
+            while let Some(document) = receiver.recv().await {
+                if document.properties.text("filename") == Some("!large") {
+                    large = Some(document);
+                } else {
+                    document.body.read_to_its_end().await.unwrap();
+                    document.delivery.unwrap().confirm();
+                    small += 1;
+                }
+                if small == names.len()
+                    && let Some(large) = large.take()
+                {
+                    large.body.read_to_its_end().await.unwrap();
+                    large.delivery.unwrap().confirm();
+                }
+            }
+        };
+        let both = futures_util::future::join(outcomes.collect::<Vec<Outcome>>(), receiving);
+        let (outcomes, ()) = tokio::time::timeout(Duration::from_secs(120), both)
+            .await
+            .unwrap_or_else(|_| panic!("{files} files wait for the large one"));
+        assert_eq!(outcomes.len(), names.len() + 1);
+        assert!(outcomes.iter().all(|outcome| outcome.status == Status::Ok));
+        assert_eq!(server.sessions(), (2, 0));
+        assert!(server.files(|files| files.file_names()).is_empty());
+    }
 }
 
 async fn with_jobs(server: &Server, folder: &tempfile::TempDir, jobs: usize) -> Vec<Outcome> {
