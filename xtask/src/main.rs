@@ -5,6 +5,7 @@
 mod bench;
 mod fuzz;
 mod install;
+mod interop;
 mod run;
 mod stages;
 mod tidy;
@@ -26,6 +27,7 @@ cargo xtask COMMAND
   bench [--rounds N] [--size SIZE]    sansftp beside OpenSSH's sftp, in one run (3 rounds, 1GiB)
         [--cipher NAME]...            one or several, else aes256-gcm@openssh.com and chacha20-poly1305@openssh.com
         [--serve]                     sansftp serve beside sshd instead
+  interop                             docs/interop.md: each server that is here, each algorithm, forced one at a time
   corpus --record                     records the sessions of tests/recordings anew, against the stock sshd
   nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmarks
 ";
@@ -80,6 +82,10 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<(), Failure> {
             };
             nothing_left(arguments)?;
             bench::run(subject, rounds, &size, &ciphers)
+        }
+        "interop" => {
+            nothing_left(arguments)?;
+            interop::run()
         }
         "corpus" => {
             if !arguments.contains("--record") {

@@ -5,6 +5,7 @@
 pub mod faultproxy;
 mod fixture;
 pub mod fuzz;
+pub mod inetd;
 pub mod link;
 pub mod memfs;
 pub mod null;
