@@ -7,7 +7,7 @@ use sansftp_proto::crypto::CryptoProvider;
 use sansftp_proto::error::Error as Protocol;
 use sansftp_proto::session::{Algorithms, Config};
 use sansftp_proto::transport::Negotiated;
-use sansftp_testkit::sshd::{Sftp, Sshd};
+use sansftp_testkit::sshd::{HostKey, Sftp, Sshd};
 use sansftp_tokio::{ConnectError, Stage};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,8 +37,11 @@ const CASES: &[Forced] = &[
     Forced::HostKey("ssh-ed25519"),
     Forced::HostKey("ecdsa-sha2-nistp256"),
     Forced::HostKey("ecdsa-sha2-nistp384"),
+    Forced::HostKey("ecdsa-sha2-nistp521"),
     Forced::HostKey("rsa-sha2-256"),
     Forced::HostKey("rsa-sha2-512"),
+    Forced::HostKey("ssh-rsa"),
+    Forced::HostKey("ssh-dss"),
     Forced::Cipher("aes128-gcm@openssh.com"),
     Forced::Cipher("aes256-gcm@openssh.com"),
     Forced::Cipher("chacha20-poly1305@openssh.com"),
@@ -59,14 +62,24 @@ const CASES: &[Forced] = &[
 ];
 
 /// What sshd has and does not offer unasked.
-const UNASKED: [&str; 3] = [
+const UNASKED: [&str; 4] = [
     "KexAlgorithms +diffie-hellman-group14-sha1,diffie-hellman-group1-sha1",
+    "HostKeyAlgorithms +ssh-rsa,ssh-dss",
     "Ciphers +aes128-cbc,aes192-cbc,aes256-cbc,3des-cbc",
     "MACs +hmac-md5",
 ];
 
 /// What Debian 12's OpenSSH 9.2 does not have: each is tried with our own server and published answers.
 const NOT_AT_OPENSSH: [&str; 2] = ["mlkem768x25519-sha256", "sntrup761x25519-sha512"];
+
+const WITH_DSA: [HostKey; 6] = [
+    HostKey::Ed25519,
+    HostKey::EcdsaP256,
+    HostKey::EcdsaP384,
+    HostKey::EcdsaP521,
+    HostKey::Rsa,
+    HostKey::Dsa,
+];
 
 const BESIDE_MAC: &str = "aes128-ctr";
 
@@ -98,7 +111,9 @@ impl Forced {
         let builder = Sshd::builder().sftp(Sftp::Internal);
         match self {
             Self::Kex(_) => builder.config(format!("KexAlgorithms {name}")),
-            Self::HostKey(_) => builder.config(format!("HostKeyAlgorithms {name}")),
+            Self::HostKey(_) => builder
+                .host_keys(&WITH_DSA)
+                .config(format!("HostKeyAlgorithms {name}")),
             Self::Cipher(_) => builder.config(format!("Ciphers {name}")),
             Self::Mac(_) => builder
                 .config(format!("Ciphers {BESIDE_MAC}"))
@@ -140,7 +155,7 @@ async fn works(forced: Forced, sshd: &Sshd, config: Config<sansftp_proto::role::
 }
 
 async fn we_force_each(provider: &CryptoProvider) {
-    let mut builder = Sshd::builder().sftp(Sftp::Internal);
+    let mut builder = Sshd::builder().sftp(Sftp::Internal).host_keys(&WITH_DSA);
     for line in UNASKED {
         builder = builder.config(line);
     }

@@ -5,6 +5,7 @@ use sansftp_crypto::{default_provider, rustcrypto};
 use sansftp_keys::read_private_key;
 use sansftp_proto::auth::Prompt;
 use sansftp_proto::crypto::Secret;
+use sansftp_proto::session::Config;
 use sansftp_testkit::sshd::{ClientKey, Sshd};
 use sansftp_tokio::{Answerer, Client, ConnectError, Credentials};
 use std::fs;
@@ -93,6 +94,33 @@ async fn an_rsa_key_signs_with_the_only_hash_that_the_server_takes() {
                 sshd.log()
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn an_rsa_key_signs_over_sha_1_only_where_that_was_allowed() {
+    let sshd = Sshd::builder()
+        .config("PubkeyAcceptedAlgorithms ssh-rsa")
+        .start();
+    for provider in [
+        default_provider(),
+        rustcrypto::provider(Arc::new(sansftp_crypto::OsRandom)),
+    ] {
+        let credentials =
+            || Credentials::new(sshd.user()).key(load(&provider, &sshd, ClientKey::Rsa));
+        let modern = Config::client(provider.clone());
+        let connect = |config| {
+            let login = Login::new(&sshd).config(config);
+            login.credentials(credentials()).connect()
+        };
+        let refused = connect(modern).await;
+        assert!(
+            matches!(refused, Err(ConnectError::Refused { .. })),
+            "{refused:?}"
+        );
+        let mut allowed = Config::client(provider.clone());
+        allowed.local.user_algorithms = vec!["ssh-rsa".to_owned()];
+        connect(allowed).await.unwrap();
     }
 }
 

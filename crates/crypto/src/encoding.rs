@@ -13,8 +13,20 @@ pub(crate) const SSH_RSA: &str = "ssh-rsa";
 pub(crate) const RSA_SHA2_256: &str = "rsa-sha2-256";
 pub(crate) const RSA_SHA2_512: &str = "rsa-sha2-512";
 
+/// What an RSA key signs with. Who may ask for SHA-1 is for profiles to say.
+pub(crate) const RSA_ALGORITHMS: &[&str] = &[
+    RSA_SHA2_512,
+    RSA_SHA2_256,
+    #[cfg(feature = "legacy")]
+    SSH_RSA,
+];
+
 /// Moduli in bits: below, they can be factored; above, a stranger can keep us busy for long.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// Moduli that some old servers have, taken only where their algorithms were asked for by name.
+#[cfg(feature = "legacy")]
+const SHORT_RSA_BITS: std::ops::RangeInclusive<usize> = 1024..=8192;
 
 /// Public exponents in bytes and the most that the first of five may be: 33 bits, like ring.
 const RSA_EXPONENT_MAX: u64 = (1 << 33) - 1;
@@ -62,7 +74,7 @@ pub(crate) fn ecdsa_point(key: &PublicKey, curve: Curve) -> Result<&[u8], Crypto
     let on_curve = match curve {
         Curve::P256 => p256::PublicKey::from_sec1_bytes(point).is_ok(),
         Curve::P384 => p384::PublicKey::from_sec1_bytes(point).is_ok(),
-        Curve::P521 => return Err(CryptoError::Unsupported("keys on P-521")),
+        Curve::P521 => p521::PublicKey::from_sec1_bytes(point).is_ok(),
     };
     if !on_curve {
         return Err(CryptoError::BadKey("the point is not on its curve"));
@@ -80,22 +92,45 @@ pub(crate) struct RsaPublic<'a> {
 impl<'a> RsaPublic<'a> {
     /// Takes an encoded key apart (RFC 4253 §6.6).
     pub(crate) fn parse(key: &'a PublicKey) -> Result<Self, CryptoError> {
+        let (n, e) = Self::numbers(key)?;
+        Self::check(n, e)
+    }
+
+    /// The same for keys from 1024 bits.
+    #[cfg(feature = "legacy")]
+    pub(crate) fn parse_short(key: &'a PublicKey) -> Result<Self, CryptoError> {
+        let (n, e) = Self::numbers(key)?;
+        Self::check_size(n, e, SHORT_RSA_BITS)
+    }
+
+    fn numbers(key: &'a PublicKey) -> Result<(&'a [u8], &'a [u8]), CryptoError> {
         let mut fields = Reader::new(key.as_bytes());
         expect_kind(&mut fields, SSH_RSA)?;
         let e: MpInt<'_> = fields.read().map_err(malformed)?;
         let n: MpInt<'_> = fields.read().map_err(malformed)?;
         fields.finish().map_err(malformed)?;
-        Self::check(n.magnitude(), e.magnitude())
+        Ok((n.magnitude(), e.magnitude()))
     }
 
     /// Checks the numbers before anything is computed with them: whoever computes first can be kept
     /// busy with a modulus of a million bits.
     pub(crate) fn check(n: &'a [u8], e: &'a [u8]) -> Result<Self, CryptoError> {
+        Self::check_size(n, e, RSA_BITS)
+    }
+
+    fn check_size(
+        n: &'a [u8],
+        e: &'a [u8],
+        sizes: std::ops::RangeInclusive<usize>,
+    ) -> Result<Self, CryptoError> {
         let bits = n
             .first()
             .map_or(0, |top| n.len() * 8 - top.leading_zeros() as usize);
-        if !RSA_BITS.contains(&bits) {
-            return Err(CryptoError::BadKey("an RSA modulus has 2048 to 8192 bits"));
+        if !sizes.contains(&bits) {
+            return Err(CryptoError::BadKey(match *sizes.start() {
+                2048 => "an RSA modulus has 2048 to 8192 bits",
+                _ => "an RSA modulus has 1024 to 8192 bits",
+            }));
         }
         if n.last().is_none_or(|low| low % 2 == 0) {
             return Err(CryptoError::BadKey("an RSA modulus is odd"));

@@ -6,6 +6,7 @@ use p256::NistP256;
 use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
 use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize};
 use p384::NistP384;
+use p521::NistP521;
 use sansftp_proto::crypto::{CryptoError, Curve, PrivateKey, Secret, SecureRandom};
 use zeroize::Zeroizing;
 
@@ -23,16 +24,15 @@ pub fn generate_ed25519(random: &dyn SecureRandom) -> Result<PrivateKey, CryptoE
     })
 }
 
-/// A new ECDSA key pair on P-256 or P-384 (FIPS 186-5 A.2.2).
+/// A new ECDSA key pair (FIPS 186-5 A.2.2).
 ///
 /// # Errors
-/// [`CryptoError::Random`] when there is no randomness to be had, [`CryptoError::Unsupported`] for
-/// P-521.
+/// [`CryptoError::Random`] when there is no randomness to be had.
 pub fn generate_ecdsa(curve: Curve, random: &dyn SecureRandom) -> Result<PrivateKey, CryptoError> {
     let (scalar, public) = match curve {
         Curve::P256 => key_pair::<NistP256>(random)?,
         Curve::P384 => key_pair::<NistP384>(random)?,
-        Curve::P521 => return Err(CryptoError::Unsupported("keys on P-521")),
+        Curve::P521 => key_pair::<NistP521>(random)?,
     };
     Ok(PrivateKey::Ecdsa {
         curve,

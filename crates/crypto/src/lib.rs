@@ -34,15 +34,22 @@ mod encoding;
 mod framing;
 mod generate;
 mod kex;
+#[cfg(feature = "legacy")]
+mod legacy;
 #[cfg(any(feature = "rustcrypto", feature = "legacy"))]
 mod mac;
 mod nist;
+mod nistp521;
+#[cfg(any(feature = "rustcrypto", feature = "legacy"))]
+mod pkcs1;
 mod random;
 mod rsa;
 
 #[cfg(all(feature = "ring", feature = "rustcrypto"))]
 pub use default::default_provider;
 pub use generate::{generate_ecdsa, generate_ed25519};
+#[cfg(feature = "legacy")]
+pub use legacy::with_short_rsa;
 pub use random::{OsRandom, SeededRandom};
 
 #[cfg(all(test, feature = "ring", feature = "rustcrypto"))]

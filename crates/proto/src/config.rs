@@ -83,10 +83,14 @@ impl Algorithms {
     }
 }
 
-/// What only a client needs: nothing yet. Trust and credentials are asked for when they are needed.
+/// What only a client needs. Trust and credentials are asked for when they are needed.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct ClientLocal {}
+pub struct ClientLocal {
+    /// The signature algorithms that the user's keys may prove themselves with, also under certificates.
+    /// A key is not offered with any other, whatever it can do and the server would take.
+    pub user_algorithms: Vec<String>,
+}
 
 /// What only a server needs.
 #[derive(Debug, Clone)]
@@ -115,7 +119,8 @@ impl ServerLocal {
 impl Config<Client> {
     /// A client with what the provider has of [`Profile::Modern`].
     pub fn client(provider: CryptoProvider) -> Self {
-        Self::new(provider, Profile::Modern, ClientLocal {})
+        let user_algorithms = Profile::Modern.algorithms(&provider).host_key;
+        Self::new(provider, Profile::Modern, ClientLocal { user_algorithms })
     }
 
     /// The same with all that its provider has, whatever it is worth and whoever made it: for tests, and
@@ -123,6 +128,9 @@ impl Config<Client> {
     #[must_use]
     pub fn with_all_algorithms(mut self) -> Self {
         self.algorithms = Algorithms::of(&self.provider);
+        self.local
+            .user_algorithms
+            .clone_from(&self.algorithms.host_key);
         self
     }
 }

@@ -98,6 +98,7 @@ impl Builder {
         let program = program("sshd", &["/usr/sbin/sshd", "/usr/local/sbin/sshd"])?;
         let account = Account::obtain()?;
         let keys = Keys::obtain()?;
+        keys.also(&self.host_keys)?;
         let dir = public_dir(&std::env::temp_dir(), "sansftp-sshd-")?;
         let data_dir = match &self.data_in {
             Some(parent) => public_dir(parent, "sansftp-data-")?,

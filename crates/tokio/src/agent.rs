@@ -142,8 +142,9 @@ impl HeldKey {
             None => (kind, ""),
         };
         let names: &[&str] = match plain {
-            "ssh-rsa" => &["rsa-sha2-512", "rsa-sha2-256"],
+            "ssh-rsa" => &["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"],
             "ssh-ed25519"
+            | "ssh-dss"
             | "ecdsa-sha2-nistp256"
             | "ecdsa-sha2-nistp384"
             | "ecdsa-sha2-nistp521" => &[plain],
@@ -247,7 +248,8 @@ mod tests {
             let (offered, held) = (key.clone(), key.clone());
             HeldKey { offered, held }.algorithms()
         };
-        assert_eq!(algorithms(&keys[0]), ["rsa-sha2-512", "rsa-sha2-256"]);
+        let of_rsa = ["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"];
+        assert_eq!(algorithms(&keys[0]), of_rsa);
         assert!(algorithms(&keys[1]).is_empty());
         for len in 0..answer.len() {
             assert!(identities(&answer[..len]).is_err(), "{len}");

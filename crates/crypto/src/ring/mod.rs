@@ -17,7 +17,10 @@ use crate::kex::{
     Curve25519, Ecdh, FiniteField, GROUP14, GROUP16, GROUP18, Hybrid, MlKem768, Sntrup761,
 };
 #[cfg(feature = "legacy")]
+use crate::legacy::{DSA, RSA_SHA1};
+#[cfg(feature = "legacy")]
 use crate::mac::HMAC_MD5;
+use crate::nistp521::ECDSA_P521;
 use cipher::{AES128_GCM, AES256_GCM, CHACHA20_POLY1305};
 #[cfg(feature = "legacy")]
 use hash::SHA1;
@@ -46,8 +49,8 @@ pub fn provider(random: Arc<dyn SecureRandom>) -> CryptoProvider {
     }
 }
 
-/// Loads Ed25519, ECDSA on P-256 and P-384, and RSA of 2048, 3072 and 4096 bits with an exponent of
-/// at least 65537.
+/// Loads Ed25519, ECDSA on the three curves, and RSA of 2048, 3072 and 4096 bits with an exponent of
+/// at least 65537; with the feature `legacy` DSA.
 pub static LOADER: &dyn KeyLoader = &sign::Loader;
 
 static KEX: &[&dyn KexAlgorithm] = &[
@@ -114,5 +117,15 @@ static MACS: &[&dyn MacAlgorithm] = &[
     &HMAC_MD5,
 ];
 
-static SIGNATURES: &[&dyn SignatureAlgorithm] =
-    &[&ED25519, &ECDSA_P256, &ECDSA_P384, &RSA_SHA512, &RSA_SHA256];
+static SIGNATURES: &[&dyn SignatureAlgorithm] = &[
+    &ED25519,
+    &ECDSA_P256,
+    &ECDSA_P384,
+    &ECDSA_P521,
+    &RSA_SHA512,
+    &RSA_SHA256,
+    #[cfg(feature = "legacy")]
+    &RSA_SHA1,
+    #[cfg(feature = "legacy")]
+    &DSA,
+];

@@ -1,6 +1,15 @@
 //! Private keys that sign by ring.
 
-use crate::encoding::{RSA_SHA2_256, RSA_SHA2_512, RsaPublic, SSH_ED25519, write_ecdsa_signature};
+#[cfg(feature = "legacy")]
+use crate::encoding::SSH_RSA;
+use crate::encoding::{
+    RSA_ALGORITHMS, RSA_SHA2_512, RsaPublic, SSH_ED25519, write_ecdsa_signature,
+};
+#[cfg(feature = "legacy")]
+use crate::legacy::{DsaSigner, SSH_DSS};
+use crate::nistp521;
+#[cfg(feature = "legacy")]
+use crate::pkcs1;
 use crate::rsa::{CrtNumbers, RsaPrivate};
 use ring::rand::SystemRandom;
 use ring::rsa::{KeyPairComponents, PublicKeyComponents};
@@ -22,6 +31,14 @@ impl KeyLoader for Loader {
         let (signer, algorithms): (_, &'static [&'static str]) = match key {
             PrivateKey::Ed25519 { seed, public } => (ed25519(seed, public)?, &[SSH_ED25519]),
             PrivateKey::Ecdsa {
+                curve: Curve::P521,
+                scalar,
+                public,
+            } => {
+                let signer = nistp521::Signer::new(scalar, public)?;
+                (Signer::P521(signer), &[const { Curve::P521.key_kind() }])
+            }
+            PrivateKey::Ecdsa {
                 curve,
                 scalar,
                 public,
@@ -35,7 +52,16 @@ impl KeyLoader for Loader {
                 iqmp,
             } => {
                 let numbers = RsaPrivate::new(n, e, [d, p, q, iqmp])?;
-                (rsa(&numbers)?, &[RSA_SHA2_512, RSA_SHA2_256])
+                (rsa(&numbers)?, RSA_ALGORITHMS)
+            }
+            #[cfg(feature = "legacy")]
+            PrivateKey::Dsa { p, q, g, y, x } => {
+                let signer = DsaSigner::new([p, q, g, y], x)?;
+                (Signer::Dsa(Box::new(signer)), &[SSH_DSS])
+            }
+            #[cfg(not(feature = "legacy"))]
+            PrivateKey::Dsa { .. } => {
+                return Err(CryptoError::Unsupported("DSA keys"));
             }
         };
         Ok(Arc::new(Key {
@@ -57,7 +83,18 @@ struct Key {
 enum Signer {
     Ed25519(Ed25519KeyPair),
     Ecdsa(EcdsaKeyPair),
-    Rsa(Box<RsaKeyPair>),
+    P521(nistp521::Signer),
+    Rsa(RsaSigner),
+    #[cfg(feature = "legacy")]
+    Dsa(Box<DsaSigner>),
+}
+
+#[derive(Debug)]
+struct RsaSigner {
+    pair: Box<RsaKeyPair>,
+    /// ring does not sign over SHA-1.
+    #[cfg(feature = "legacy")]
+    sha1: Box<pkcs1::Signer>,
 }
 
 impl SigningKey for Key {
@@ -89,7 +126,12 @@ impl SigningKey for Key {
                     .map_err(|_| CryptoError::Random)?;
                 Ok(write_ecdsa_signature(fixed.as_ref()))
             }
-            Signer::Rsa(key) => {
+            Signer::P521(key) => key.sign(data),
+            #[cfg(feature = "legacy")]
+            Signer::Dsa(key) => key.sign(data),
+            #[cfg(feature = "legacy")]
+            Signer::Rsa(key) if algorithm == SSH_RSA => key.sha1.sign(pkcs1::Digest::Sha1, data),
+            Signer::Rsa(RsaSigner { pair: key, .. }) => {
                 let padding = match algorithm {
                     RSA_SHA2_512 => &RSA_PKCS1_SHA512,
                     _ => &RSA_PKCS1_SHA256,
@@ -124,7 +166,7 @@ fn ecdsa(
             &ECDSA_P384_SHA384_FIXED_SIGNING,
             &[const { Curve::P384.key_kind() }],
         ),
-        Curve::P521 => return Err(CryptoError::Unsupported("keys on P-521")),
+        Curve::P521 => return Err(CryptoError::Unsupported("ring has no P-521")),
     };
     EcdsaKeyPair::from_private_key_and_public_key(
         algorithm,
@@ -142,7 +184,7 @@ fn rsa(key: &RsaPrivate<'_>) -> Result<Signer, CryptoError> {
     let [p, q, dp, dq, qinv] =
         [p, q, dp, dq, qinv].map(|number| Zeroizing::new(number.to_be_bytes().into_vec()));
     let RsaPublic { n, e } = key.public;
-    RsaKeyPair::from_components(&KeyPairComponents {
+    let pair = RsaKeyPair::from_components(&KeyPairComponents {
         public_key: PublicKeyComponents { n, e },
         d: key.d,
         p: p.as_slice(),
@@ -151,10 +193,14 @@ fn rsa(key: &RsaPrivate<'_>) -> Result<Signer, CryptoError> {
         dQ: dq.as_slice(),
         qInv: qinv.as_slice(),
     })
-    .map(|pair| Signer::Rsa(Box::new(pair)))
     .map_err(|_| {
         CryptoError::Unsupported(
             "ring signs with RSA keys of 2048, 3072 and 4096 bits and exponents from 65537",
         )
-    })
+    })?;
+    Ok(Signer::Rsa(RsaSigner {
+        pair: Box::new(pair),
+        #[cfg(feature = "legacy")]
+        sha1: Box::new(pkcs1::Signer::new(key)?),
+    }))
 }

@@ -2,7 +2,6 @@
 
 mod cipher;
 mod hash;
-mod rsa;
 mod sign;
 mod verify;
 
@@ -15,6 +14,8 @@ use crate::kex::GROUP1;
 use crate::kex::{
     Curve25519, Ecdh, FiniteField, GROUP14, GROUP16, GROUP18, Hybrid, MlKem768, Sntrup761,
 };
+#[cfg(feature = "legacy")]
+use crate::legacy::{DSA, RSA_SHA1};
 #[cfg(feature = "legacy")]
 use crate::mac::HMAC_MD5;
 use crate::mac::{
@@ -33,7 +34,7 @@ use sansftp_proto::crypto::{
 };
 use std::borrow::Cow;
 use std::sync::Arc;
-use verify::{ECDSA_P256, ECDSA_P384, ED25519, RSA_SHA256, RSA_SHA512};
+use verify::{ECDSA_P256, ECDSA_P384, ECDSA_P521, ED25519, RSA_SHA256, RSA_SHA512};
 
 /// The provider in pure Rust, with `random` for cookies, padding and key shares. Nothing else in it
 /// is random: ECDSA signs by RFC 6979, and RSA without blinding, in constant time.
@@ -48,7 +49,7 @@ pub fn provider(random: Arc<dyn SecureRandom>) -> CryptoProvider {
     }
 }
 
-/// Loads Ed25519, ECDSA on P-256 and P-384, and RSA of 2048 to 8192 bits.
+/// Loads Ed25519, ECDSA on the three curves, and RSA of 2048 to 8192 bits; with the feature `legacy` DSA.
 pub static LOADER: &dyn KeyLoader = &sign::Loader;
 
 static KEX: &[&dyn KexAlgorithm] = &[
@@ -115,5 +116,15 @@ static MACS: &[&dyn MacAlgorithm] = &[
     &HMAC_MD5,
 ];
 
-static SIGNATURES: &[&dyn SignatureAlgorithm] =
-    &[&ED25519, &ECDSA_P256, &ECDSA_P384, &RSA_SHA512, &RSA_SHA256];
+static SIGNATURES: &[&dyn SignatureAlgorithm] = &[
+    &ED25519,
+    &ECDSA_P256,
+    &ECDSA_P384,
+    &ECDSA_P521,
+    &RSA_SHA512,
+    &RSA_SHA256,
+    #[cfg(feature = "legacy")]
+    &RSA_SHA1,
+    #[cfg(feature = "legacy")]
+    &DSA,
+];

@@ -1,8 +1,12 @@
 //! Private keys that sign in pure Rust.
 
-use super::rsa;
-use crate::encoding::{RSA_SHA2_256, RSA_SHA2_512, SSH_ED25519, write_ecdsa_signature};
+#[cfg(feature = "legacy")]
+use crate::encoding::SSH_RSA;
+use crate::encoding::{RSA_ALGORITHMS, RSA_SHA2_512, SSH_ED25519, write_ecdsa_signature};
+#[cfg(feature = "legacy")]
+use crate::legacy::{DsaSigner, SSH_DSS};
 use crate::rsa::RsaPrivate;
+use crate::{nistp521, pkcs1};
 use ed25519_dalek::Signer as _;
 use sansftp_proto::crypto::{
     CryptoError, Curve, KeyLoader, PrivateKey, PublicKey, Secret, SecureRandom, SigningKey,
@@ -29,9 +33,12 @@ impl KeyLoader for Loader {
                 public,
             } => (p384(scalar, public)?, &[const { Curve::P384.key_kind() }]),
             PrivateKey::Ecdsa {
-                curve: Curve::P521, ..
+                curve: Curve::P521,
+                scalar,
+                public,
             } => {
-                return Err(CryptoError::Unsupported("keys on P-521"));
+                let signer = Signer::P521(nistp521::Signer::new(scalar, public)?);
+                (signer, &[const { Curve::P521.key_kind() }])
             }
             PrivateKey::Rsa {
                 n,
@@ -42,8 +49,17 @@ impl KeyLoader for Loader {
                 iqmp,
             } => {
                 let numbers = RsaPrivate::new(n, e, [d, p, q, iqmp])?;
-                let signer = Signer::Rsa(Box::new(rsa::Signer::new(&numbers)?));
-                (signer, &[RSA_SHA2_512, RSA_SHA2_256])
+                let signer = Signer::Rsa(Box::new(pkcs1::Signer::new(&numbers)?));
+                (signer, RSA_ALGORITHMS)
+            }
+            #[cfg(feature = "legacy")]
+            PrivateKey::Dsa { p, q, g, y, x } => {
+                let signer = DsaSigner::new([p, q, g, y], x)?;
+                (Signer::Dsa(Box::new(signer)), &[SSH_DSS])
+            }
+            #[cfg(not(feature = "legacy"))]
+            PrivateKey::Dsa { .. } => {
+                return Err(CryptoError::Unsupported("DSA keys"));
             }
         };
         Ok(Arc::new(Key {
@@ -65,7 +81,10 @@ enum Signer {
     Ed25519(Box<ed25519_dalek::SigningKey>),
     P256(p256::ecdsa::SigningKey),
     P384(p384::ecdsa::SigningKey),
-    Rsa(Box<rsa::Signer>),
+    P521(nistp521::Signer),
+    Rsa(Box<pkcs1::Signer>),
+    #[cfg(feature = "legacy")]
+    Dsa(Box<DsaSigner>),
 }
 
 impl SigningKey for Key {
@@ -100,10 +119,15 @@ impl SigningKey for Key {
                 let signature: p384::ecdsa::Signature = key.try_sign(data).map_err(not_signed)?;
                 Ok(write_ecdsa_signature(&signature.to_bytes()))
             }
+            Signer::P521(key) => key.sign(data),
             Signer::Rsa(key) => match algorithm {
-                RSA_SHA2_512 => key.sign(rsa::Digest::Sha512, data),
-                _ => key.sign(rsa::Digest::Sha256, data),
+                RSA_SHA2_512 => key.sign(pkcs1::Digest::Sha512, data),
+                #[cfg(feature = "legacy")]
+                SSH_RSA => key.sign(pkcs1::Digest::Sha1, data),
+                _ => key.sign(pkcs1::Digest::Sha256, data),
             },
+            #[cfg(feature = "legacy")]
+            Signer::Dsa(key) => key.sign(data),
         }
     }
 }
@@ -114,7 +138,10 @@ impl fmt::Debug for Signer {
             Self::Ed25519(_) => "Ed25519(..)",
             Self::P256(_) => "P256(..)",
             Self::P384(_) => "P384(..)",
+            Self::P521(_) => "P521(..)",
             Self::Rsa(_) => "Rsa(..)",
+            #[cfg(feature = "legacy")]
+            Self::Dsa(_) => "Dsa(..)",
         })
     }
 }

@@ -1,10 +1,10 @@
 //! Signatures verified in pure Rust, after the common checks of keys and encodings.
 
-use super::rsa;
 use crate::encoding::{
     RSA_SHA2_256, RSA_SHA2_512, RsaPublic, SSH_ED25519, SSH_RSA, ecdsa_point, ecdsa_signature,
     ed25519_key,
 };
+use crate::{nistp521, pkcs1};
 use ed25519_dalek::VerifyingKey;
 use p256::ecdsa::signature::Verifier;
 use sansftp_proto::crypto::{CryptoError, Curve, PublicKey, SignatureAlgorithm};
@@ -12,13 +12,14 @@ use sansftp_proto::crypto::{CryptoError, Curve, PublicKey, SignatureAlgorithm};
 pub(super) static ED25519: Ed25519 = Ed25519;
 pub(super) static ECDSA_P256: Ecdsa = Ecdsa { curve: Curve::P256 };
 pub(super) static ECDSA_P384: Ecdsa = Ecdsa { curve: Curve::P384 };
+pub(super) static ECDSA_P521: Ecdsa = Ecdsa { curve: Curve::P521 };
 pub(super) static RSA_SHA256: Rsa = Rsa {
     name: RSA_SHA2_256,
-    digest: rsa::Digest::Sha256,
+    digest: pkcs1::Digest::Sha256,
 };
 pub(super) static RSA_SHA512: Rsa = Rsa {
     name: RSA_SHA2_512,
-    digest: rsa::Digest::Sha512,
+    digest: pkcs1::Digest::Sha512,
 };
 
 /// `ssh-ed25519` (RFC 8709).
@@ -75,7 +76,7 @@ impl SignatureAlgorithm for Ecdsa {
                 let signature = p384::ecdsa::Signature::from_slice(&signature).map_err(bad)?;
                 key.verify(data, &signature).map_err(bad)
             }
-            Curve::P521 => Err(CryptoError::Unsupported("keys on P-521")),
+            Curve::P521 => nistp521::verify(point, data, &signature),
         }
     }
 }
@@ -84,7 +85,7 @@ impl SignatureAlgorithm for Ecdsa {
 #[derive(Debug)]
 pub(super) struct Rsa {
     name: &'static str,
-    digest: rsa::Digest,
+    digest: pkcs1::Digest,
 }
 
 impl SignatureAlgorithm for Rsa {
@@ -99,7 +100,7 @@ impl SignatureAlgorithm for Rsa {
     fn verify(&self, key: &PublicKey, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
         let key = RsaPublic::parse(key)?;
         let signature = key.signature(signature)?;
-        rsa::verify(&key, self.digest, data, &signature)
+        pkcs1::verify(&key, self.digest, data, &signature)
     }
 }
 

@@ -6,6 +6,8 @@ pub(crate) mod fixtures;
 mod hostile;
 mod kex;
 pub(crate) mod keys;
+#[cfg(feature = "legacy")]
+mod legacy;
 mod macs;
 mod profiles;
 mod signatures;
@@ -124,8 +126,13 @@ fn the_tables_are_in_the_order_of_preference_and_the_same_for_all_providers() {
                 "ssh-ed25519",
                 "ecdsa-sha2-nistp256",
                 "ecdsa-sha2-nistp384",
+                "ecdsa-sha2-nistp521",
                 "rsa-sha2-512",
                 "rsa-sha2-256",
+                #[cfg(feature = "legacy")]
+                "ssh-rsa",
+                #[cfg(feature = "legacy")]
+                "ssh-dss",
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! Signatures: published vectors, OpenSSL's and OpenSSH's, and each provider's verified by the others.
 
-use super::keys::{ed25519, p256, p384, rsa2048, rsa2304, rsa3072};
+use super::keys::{ed25519, p256, p384, p521, rsa2048, rsa2304, rsa3072};
 use super::{fixtures, hex, providers, public};
 use crate::{OsRandom, rustcrypto};
 use bytes::BytesMut;
@@ -62,7 +62,7 @@ fn deterministic_signatures_are_those_of_openssl() {
 #[test]
 fn what_one_provider_signs_all_verify_and_no_other_data() {
     for provider in providers() {
-        for key in [ed25519(), p256(), p384(), rsa2048(), rsa3072()] {
+        for key in [ed25519(), p256(), p384(), p521(), rsa2048(), rsa3072()] {
             let key = provider.keys.load(&key).unwrap();
             for algorithm in key.algorithms() {
                 for data in [&b""[..], b"a", &[7; 300]] {
@@ -127,7 +127,7 @@ fn ed25519_is_that_of_rfc_8032() {
     }
 }
 
-/// RFC 6979 A.2.5 and A.2.6: message "sample"; signed by the pure provider, verified by all.
+/// RFC 6979 A.2.5 to A.2.7: message "sample"; signed by the pure provider, verified by all.
 #[test]
 fn ecdsa_is_that_of_rfc_6979() {
     for (curve, scalar, x, y, r, s) in [
@@ -151,6 +151,19 @@ fn ecdsa_is_that_of_rfc_6979() {
              81a648152e44acf96e36dd1e80fabe46",
             "99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b6351d0a3a94f\
              a329c145786e679e7b82c71a38628ac8",
+        ),
+        (
+            Curve::P521,
+            "00fad06daa62ba3b25d2fb40133da757205de67f5bb0018fee8c86e1b68c7e75caa8\
+             96eb32f1f47c70855836a6d16fcc1466f6d8fbec67db89ec0c08b0e996b83538",
+            "01894550d0785932e00eaa23b694f213f8c3121f86dc97a04e5a7167db4e5bcd3711\
+             23d46e45db6b5d5370a7f20fb633155d38ffa16d2bd761dcac474b9a2f5023a4",
+            "00493101c962cd4d2fddf782285e64584139c2f91b47f87ff82354d6630f746a28a0\
+             db25741b5b34a828008b22acc23f924faafbd4d33f81ea66956dfeaa2bfdfcf5",
+            "00c328fafcbd79dd77850370c46325d987cb525569fb63c5d3bc53950e6d4c5f174e\
+             25a1ee9017b5d450606add152b534931d7d4e8455cc91f9b15bf05ec36e377fa",
+            "00617cce7cf5064806c467f678d3b4080d6f1cc50af26ca209417308281b68af2826\
+             23eaa63e5b5c0723d8b8c37ff0777b1a20f8ccb1dccc43997f1ee0e44da4a67a",
         ),
     ] {
         let key = PrivateKey::Ecdsa {

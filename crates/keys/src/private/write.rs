@@ -85,5 +85,12 @@ fn write_key(key: &PrivateKey, out: &mut BytesMut) {
                 Unsigned(number.expose()).write(out);
             }
         }
+        PrivateKey::Dsa { p, q, g, y, x } => {
+            "ssh-dss".write(out);
+            for number in [p, q, g, y] {
+                Unsigned(number).write(out);
+            }
+            Unsigned(x.expose()).write(out);
+        }
     }
 }

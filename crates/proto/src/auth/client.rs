@@ -292,6 +292,19 @@ impl Auth {
         if identity.algorithms.is_empty() {
             return Err(Error::ApiMisuse("a key without a signature algorithm"));
         }
+        let allowed = &self.config.local.user_algorithms;
+        identity.algorithms.retain(|it| {
+            let plain = it.strip_suffix(CERTIFICATE).unwrap_or(it);
+            allowed.iter().any(|allowed| allowed == plain)
+        });
+        if identity.algorithms.is_empty() {
+            let cause = CryptoError::Unsupported(
+                "the key signs by algorithms alone that the profile does not allow",
+            );
+            self.raised.push_back(Event::NotSigned(cause));
+            self.offer_turn(false);
+            return Ok(());
+        }
         if identity.key.kind() != RSA {
             // Its algorithm is its type, and lists of other servers than OpenSSH's are known not to
             // name all that they take: nothing is to be learnt from the list.

@@ -169,6 +169,19 @@ pub enum PrivateKey {
         /// q⁻¹ mod p.
         iqmp: Secret,
     },
+    /// RFC 4253 §6.6; without leading zeros. Broken: for servers that know nothing else.
+    Dsa {
+        /// Modulus.
+        p: Vec<u8>,
+        /// Order of the subgroup.
+        q: Vec<u8>,
+        /// Its generator.
+        g: Vec<u8>,
+        /// The public half, g to the x.
+        y: Vec<u8>,
+        /// The private half.
+        x: Secret,
+    },
 }
 
 impl PrivateKey {
@@ -189,6 +202,12 @@ impl PrivateKey {
                 "ssh-rsa".write(&mut blob);
                 Unsigned(e).write(&mut blob);
                 Unsigned(n).write(&mut blob);
+            }
+            Self::Dsa { p, q, g, y, .. } => {
+                "ssh-dss".write(&mut blob);
+                for number in [p, q, g, y] {
+                    Unsigned(number).write(&mut blob);
+                }
             }
         }
         PublicKey::new(blob.freeze()).expect("the blob begins with a name just written")

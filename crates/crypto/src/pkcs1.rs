@@ -8,11 +8,14 @@ use crypto_bigint::{BoxedUint, ConcatenatingMul, Odd};
 use sansftp_proto::crypto::CryptoError;
 use sha2::{Sha256, Sha512};
 use std::cmp::Ordering;
+use std::fmt;
 use zeroize::Zeroizing;
 
-/// The hashes of RFC 8332 §3.
+/// The hashes of RFC 8332 §3, and that of RFC 4253 §6.6.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Digest {
+pub(crate) enum Digest {
+    #[cfg(feature = "legacy")]
+    Sha1,
     Sha256,
     Sha512,
 }
@@ -21,6 +24,8 @@ impl Digest {
     /// EMSA-PKCS1-v1_5 (RFC 8017 §9.2): `00 01 FF .. FF 00`, the DigestInfo, the hash.
     fn encode(self, data: &[u8], len: usize) -> Vec<u8> {
         let (info, hash) = match self {
+            #[cfg(feature = "legacy")]
+            Self::Sha1 => (DIGEST_INFO_SHA1, digest::<sha1::Sha1>(data)),
             Self::Sha256 => (DIGEST_INFO_SHA256, digest::<Sha256>(data)),
             Self::Sha512 => (DIGEST_INFO_SHA512, digest::<Sha512>(data)),
         };
@@ -35,7 +40,7 @@ impl Digest {
 }
 
 /// Verifies a signature that has the modulus's length (RFC 8017 §8.2.2).
-pub(super) fn verify(
+pub(crate) fn verify(
     key: &RsaPublic<'_>,
     digest: Digest,
     data: &[u8],
@@ -87,7 +92,7 @@ impl Public {
 }
 
 /// A private key, made ready.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     public: Public,
     numbers: CrtNumbers,
     modulo_p: BoxedMontyParams,
@@ -96,7 +101,7 @@ pub(super) struct Signer {
 
 impl Signer {
     /// Checks the numbers against each other.
-    pub(super) fn new(key: &RsaPrivate<'_>) -> Result<Self, CryptoError> {
+    pub(crate) fn new(key: &RsaPrivate<'_>) -> Result<Self, CryptoError> {
         let numbers = key.crt()?;
         let modulo_p = params(&numbers.p)?;
         let modulo_q = params(&numbers.q)?;
@@ -109,7 +114,7 @@ impl Signer {
     }
 
     /// RFC 8017 §8.2.1 with §5.2.1 step 2(b).
-    pub(super) fn sign(&self, digest: Digest, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    pub(crate) fn sign(&self, digest: Digest, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let encoded = digest.encode(data, self.public.len);
         let message = BoxedUint::from_be_slice_vartime(&encoded);
         let CrtNumbers { dp, dq, qinv, .. } = &self.numbers;
@@ -129,6 +134,12 @@ impl Signer {
             ));
         }
         Ok(signature)
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rsa(..)")
     }
 }
 
@@ -168,6 +179,10 @@ fn digest<D: sha2::Digest>(data: &[u8]) -> Vec<u8> {
 }
 
 /// RFC 8017 §9.2, note 1.
+#[cfg(feature = "legacy")]
+const DIGEST_INFO_SHA1: &[u8] = &[
+    0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14,
+];
 const DIGEST_INFO_SHA256: &[u8] = &[
     0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
     0x00, 0x04, 0x20,
