@@ -7,6 +7,7 @@
 mod connection;
 mod cut;
 mod delete;
+mod evil;
 mod filter;
 mod fixture;
 mod get;

@@ -2,20 +2,24 @@
 //! nothing, numbers and lists that cannot be, guesses without end. Not what is merely out of order; see `handshake`.
 
 use bytes::BytesMut;
+use sansftp_crypto::SeededRandom;
+use sansftp_proto::auth::client::Credential;
 use sansftp_proto::crypto::{
-    ActiveKex, CryptoError, Hash, KexAlgorithm, NumberEncoding, PublicKey, Secret, SecureRandom,
-    SigningKey, split_signature, write_signature,
+    ActiveKex, CryptoError, Curve, Hash, KexAlgorithm, NumberEncoding, PublicKey, Secret,
+    SecureRandom, SigningKey, split_signature, write_signature,
 };
 use sansftp_proto::error::{DisconnectReason, Error, PeerMisbehaved};
 use sansftp_proto::role::{Client, Role, Server, Side};
 use sansftp_proto::session::{ClientEvent, Config};
 use sansftp_proto::wire::{Field, Message, NameList, Reader, Rest, Text};
 use sansftp_testkit::null::{self, NullKey, WideKex};
+use sansftp_testkit::pair::Ends;
 use sansftp_testkit::peer::messages::{
     AuthFailure, AuthSuccess, Disconnect, ExtInfo, KexReply, KexStart, NewKeys, Open, OpenFailure,
     Ping, ServiceAccept,
 };
 use sansftp_testkit::peer::{Keys, Peer, Proposal};
+use sansftp_testkit::suite::Suite;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -620,4 +624,39 @@ fn what_a_server_opens_is_refused() {
         }
     }
     assert_eq!(peer.end.error(), None);
+}
+
+/// OpenSSH fd1c7e13: one curve that is listed is no licence for the others, of users' keys or of hosts'.
+#[test]
+fn one_curve_of_a_list_lets_in_no_other() {
+    let suite = Suite::RustCrypto;
+    let random = SeededRandom::new([9; 32]);
+    let [p256, p384] = [Curve::P256, Curve::P384].map(|curve| {
+        let key = sansftp_crypto::generate_ecdsa(curve, &random).unwrap();
+        suite.provider(0).keys.load(&key).unwrap()
+    });
+    let only = || vec!["ecdsa-sha2-nistp384".to_owned()];
+    for (key, welcome) in [(&p256, false), (&p384, true)] {
+        let mut ends = Ends::over(suite);
+        ends.server.local.user_algorithms = only();
+        let mut pair = ends.start();
+        let turn = pair.exchange_keys();
+        let (user, key) = ("u".to_owned(), Arc::clone(key));
+        let credential = Credential::PublicKey { user, key };
+        pair.client.authenticate(turn, credential).unwrap();
+        pair.drive();
+        assert_eq!(pair.server_events.len(), usize::from(welcome));
+        assert_eq!(pair.errors(), [None, None]);
+    }
+    for (key, welcome) in [(&p256, false), (&p384, true)] {
+        let mut ends = Ends::over(suite);
+        ends.client.algorithms.host_key = only();
+        ends.server.algorithms.host_key =
+            key.algorithms().iter().map(|it| (*it).to_owned()).collect();
+        ends.server.local.host_keys = vec![Arc::clone(key)];
+        let mut pair = ends.start();
+        pair.drive();
+        let told = pair.client_events.pop_front();
+        assert_eq!(matches!(told, Some(ClientEvent::HostKey(_))), welcome);
+    }
 }

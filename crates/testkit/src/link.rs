@@ -170,7 +170,7 @@ mod tests {
         let start = Instant::now();
         let mut link = Link {
             inserts: vec![(1, b"xy".to_vec()), (4, b"z".to_vec())],
-            drops: vec![2..5],
+            drops: vec![2..3, 3..5],
             ..Link::new()
         };
         link.write(start, b"abc");

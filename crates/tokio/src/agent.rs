@@ -298,6 +298,40 @@ mod tests {
         }
     }
 
+    /// CVE-2025-47913, CVE-2025-47914: any type of answer to either question, whole and cut off at any byte.
+    #[test]
+    fn what_an_agent_answers_is_what_was_asked_for_or_an_error() {
+        let blob = [string(b"ssh-ed25519"), string(&[7; 64])].concat();
+        let bodies = [
+            Vec::new(),
+            [
+                &[0, 0, 0, 1][..],
+                &string(key("k").as_bytes()),
+                &string(b""),
+            ]
+            .concat(),
+            string(&blob),
+            vec![0xff; 12],
+        ];
+        for number in 0..=255 {
+            for body in &bodies {
+                let answer = [&[number][..], body].concat();
+                for len in 0..=answer.len() {
+                    let cut = &answer[..len];
+                    let listed = number == IDENTITIES_ANSWER && cut.len() == 1 + bodies[1].len();
+                    assert_eq!(
+                        identities(cut).is_ok(),
+                        listed && body == &bodies[1],
+                        "{cut:?}"
+                    );
+                    let signed = number == SIGN_RESPONSE && cut.len() == 1 + bodies[2].len();
+                    let signature = signature(cut, "ssh-ed25519");
+                    assert_eq!(signature.is_ok(), signed && body == &bodies[2], "{cut:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_signature_of_another_algorithm_is_none() {
         let blob = [string(b"ssh-rsa"), string(b"s")].concat();

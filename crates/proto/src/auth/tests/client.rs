@@ -587,6 +587,24 @@ fn the_number_of_prompts_is_believed_only_as_far_as_they_are_there() {
     assert_eq!(asks(&info_request(&[("?", 1); limits::PROMPTS])), Ok(()));
 }
 
+/// As long as a packet lets them be, and as many as may be.
+#[test]
+fn prompts_of_any_length_are_asked_and_answered() {
+    let long = "x".repeat(limits::PACKET);
+    for prompts in [vec![(&*long, 0)], vec![(&long[..8000], 1); limits::PROMPTS]] {
+        let mut client = accepted();
+        client.attempts(interactive());
+        client.says();
+        client.hears(&info_request(&prompts)).unwrap();
+        let asked = client.prompts();
+        assert_eq!(asked.prompts.len(), prompts.len());
+        let answers = vec![&*long; prompts.len()];
+        client.machine().respond(asked, secrets(&answers)).unwrap();
+        let expected = Raw::message(61).number(u32::try_from(answers.len()).unwrap());
+        client.expect(&answers.iter().fold(expected, |raw, it| raw.string(it)));
+    }
+}
+
 #[test]
 fn a_dialogue_does_not_go_on_without_end() {
     let mut client = accepted();
