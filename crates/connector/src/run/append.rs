@@ -107,7 +107,10 @@ impl Append {
                 writer
             }
         };
-        self.start = Some(known_size(&mut writer, path).await?);
+        let start = known_size(&mut writer, path).await?;
+        // What is in a file that was made before the connection was lost is somebody else's.
+        self.created &= start == 0;
+        self.start = Some(start);
         Ok(writer)
     }
 }

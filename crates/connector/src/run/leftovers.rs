@@ -5,6 +5,7 @@
 
 use super::Step;
 use super::diagnose::{look, remove_if_there};
+use super::session::is_loss;
 use crate::error::{Class, Error};
 use crate::outcome::Outcome;
 use crate::path::RemotePath;
@@ -45,9 +46,14 @@ impl Leftovers {
                 Ok(Some(_)) => remove_if_there(remote, left).await,
                 Err(why) => Err(why),
             };
-            if let Err(why) = removed {
-                error = error.with_note(format_args!("{left} is left there ({why})"));
-            }
+            error = match removed {
+                Ok(()) => error,
+                // The answer was lost, and not always what was asked for.
+                Err(why) if is_loss(&why) => {
+                    error.with_note(format_args!("{left} may be left there ({why})"))
+                }
+                Err(why) => error.with_note(format_args!("{left} is left there ({why})")),
+            };
         }
         if let Some(unclear) = &self.unclear {
             error = error.with_note(format_args!("{unclear} may be an empty file of ours"));
