@@ -101,5 +101,5 @@ Examples:
   sansftp plan send partner:in report.csv --if-exists overwrite --json
 
 It connects, looks at the directories as they are, and shows each request that would be made, in
-order. Nothing is changed, neither there nor here; no contents are transferred and no journal is
-consulted. UUIDs of temporary names are drawn anew at each run.";
+order. Nothing is changed, neither there nor here, and no contents are transferred. The local
+directory and the journal of a get are looked at; what a send's journal knows is planned again. UUIDs of temporary names are drawn anew at each run.";

@@ -111,6 +111,22 @@ fn try_open(path: &Path) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
+/// Opens what [`prepare`] found for looking only; `None` where nothing was ever recorded in it.
+pub(super) fn open_to_look(path: &Path) -> Result<Option<Connection>> {
+    let looking = || {
+        // Not read-only, which could leave the files behind that SQLite keeps beside it.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(PATIENCE)?;
+        connection.pragma_update(None, "query_only", "ON")?;
+        let fresh = check(&connection, path)?;
+        Ok((fresh == Fresh::No).then_some(connection))
+    };
+    looking().map_err(|fault| explain(fault, "looking into", path))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fresh {
     Yes,

@@ -636,7 +636,7 @@ impl Receipt {
 }
 
 /// A row of `fetches`.
-struct Found {
+pub(super) struct Found {
     id: i64,
     claims: i64,
     state: String,
@@ -709,6 +709,11 @@ impl Found {
         }
     }
 
+    /// Whether its file was handled, and was met at this time or later.
+    pub(super) fn is_done(&self, since: Option<i64>) -> bool {
+        self.state == "done" && since.is_none_or(|since| self.seen_at >= since)
+    }
+
     /// It was met again: it is not forgotten for its age.
     fn seen(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let at = now();
@@ -722,7 +727,7 @@ impl Found {
     }
 }
 
-fn find(transaction: &Transaction<'_>, source: &Source) -> Result<Option<Found>, Fault> {
+pub(super) fn find(transaction: &Transaction<'_>, source: &Source) -> Result<Option<Found>, Fault> {
     let sql = format!("SELECT {COLUMNS} FROM fetches WHERE {KEY}");
     let found = transaction
         .prepare_cached(&sql)?

@@ -20,6 +20,7 @@
 mod database;
 mod desk;
 mod fetch;
+mod glance;
 mod held;
 mod listing;
 mod owner;
@@ -38,6 +39,7 @@ pub use rusqlite;
 
 pub use self::desk::{EntryId, EntryKind, Query, Record, Retried};
 pub use self::fetch::{Claimed, FetchState, Receipt, Received, Source, Taken, Unfinished};
+pub(crate) use self::glance::{Glance, Memory};
 pub(crate) use self::listing::{Listed, ListingId};
 use self::owner::Owner;
 pub use self::send::{Noted, SendClaimed, SendKey, SendState, Sending};

@@ -398,6 +398,42 @@ impl Directory {
         chosen.map_err(|error| self.refused(&name, error))
     }
 
+    /// Where a file of this name would go, below the directory that these components lead to, which
+    /// need not be there: its own name, or the first free one where it is to give way. Nothing is
+    /// changed.
+    ///
+    /// # Errors
+    /// `configuration` for what is no name, else `local-io`.
+    pub async fn would_place(
+        &self,
+        components: &[Bytes],
+        name: &[u8],
+        if_exists: LocalIfExists,
+    ) -> Result<PathBuf> {
+        for component in components.iter().map(|it| &it[..]).chain([name]) {
+            checked(component)?;
+        }
+        let mut parent = self.path.clone();
+        parent.extend(components.iter().map(|it| OsStr::from_bytes(it)));
+        let first = parent.join(OsStr::from_bytes(name));
+        if if_exists != LocalIfExists::Rename {
+            return Ok(first);
+        }
+        let own_name = name.to_vec();
+        let found = blocking(move || {
+            for number in 0..MAX_TRIES {
+                let name = names::numbered(&own_name, number);
+                let path = parent.join(OsStr::from_bytes(&name));
+                match path.symlink_metadata() {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
+                    looked => looked?,
+                };
+            }
+            Err(Errno::EXIST.into())
+        });
+        found.await.map_err(|error| self.refused(name, error))
+    }
+
     /// Where what was chosen is.
     pub fn place_of(&self, chosen: &Chosen) -> PathBuf {
         self.real.join(OsStr::from_bytes(&chosen.name))

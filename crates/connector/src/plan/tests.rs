@@ -1,14 +1,17 @@
 //! Plans of operations, compared with the transcripts of the runs that follow.
 
+use std::path::Path;
+
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Plan;
 use crate::connection::Connection;
 use crate::document::Document;
+use crate::error::Class;
 use crate::mem::{Behaviour, CheckFile, HOME, PlainRename, Server};
-use crate::operation::{Get, GetAction, IfExists, Operation, Send, Verify};
-use crate::outcome::Status;
+use crate::operation::{Get, GetAction, IfExists, LocalIfExists, Operation, Send, Verify};
+use crate::outcome::{SkipReason, Status};
 use crate::process::{Pipeline, Stage};
 use crate::run::{Connector, Destination};
 use crate::transcript::{Record, Transcript};
@@ -212,6 +215,109 @@ async fn the_plan_of_a_send_is_what_the_run_asks_for() {
                 }
             }
         }
+    }
+}
+
+/// What a get of `out` into this directory comes to, by name: status, class of the error, local name.
+async fn told<C: crate::remote::Connect>(
+    connector: Connector<C>,
+    folder: &Path,
+    get: &Get,
+) -> Vec<(String, Status, Option<Class>, Option<String>)> {
+    let into = Destination::Directory(folder.to_owned());
+    let connector = connector.with_destination(into);
+    let outcomes = connector.run(get.clone().into(), stream::iter([Document::empty()]));
+    let told = outcomes.map(|outcome| {
+        let text = |name| outcome.properties.text(name).map(str::to_owned);
+        let class = outcome.error.as_ref().map(crate::error::Error::class);
+        let name = text("filename").unwrap();
+        (name, outcome.status, class, text("local-file"))
+    });
+    told.collect().await
+}
+
+/// Plans and runs, and compares what was asked and what came of it. Answers that.
+async fn foreseen_and_done(
+    server: &Server,
+    folder: &Path,
+    get: &Get,
+) -> Vec<(String, Status, Option<Class>, Option<String>)> {
+    let connector = || Connector::new(server.clone(), connection());
+    let (plan, planned) = Plan::new();
+    let foreseen = told(connector().planned(&plan), folder, get).await;
+    let (transcript, run) = Transcript::to_receiver();
+    let came = told(connector().with_transcript(transcript), folder, get).await;
+    assert_eq!(foreseen, came);
+    same("get", &asked(planned), &asked(run));
+    came
+}
+
+#[tokio::test]
+async fn a_plan_knows_what_the_journal_has_as_handled_and_leaves_it_as_it_is() {
+    let server = server(Behaviour::openssh());
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("in");
+    std::fs::create_dir(&into).unwrap();
+    let journal = folder.path().join("journal");
+    let get = Get {
+        remote_directory: Some("out".to_owned()),
+        journal: Some(journal.clone()),
+        max_files: 2,
+        ..Get::default()
+    };
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|it| it.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let (plan, _) = Plan::new();
+    let planned = Connector::new(server.clone(), connection()).planned(&plan);
+    let foreseen = told(planned, &into, &get).await;
+    assert_eq!(foreseen.len(), 3, "{foreseen:?}");
+    assert_eq!(names(), before, "no journal is made");
+    // The two that are fetched now are known then, and the limit counts those that are not.
+    foreseen_and_done(&server, &into, &get).await;
+    let (before, content) = (names(), std::fs::read(&journal).unwrap());
+    let (plan, _) = Plan::new();
+    let planned = Connector::new(server.clone(), connection()).planned(&plan);
+    told(planned, &into, &get).await;
+    assert_eq!(names(), before);
+    assert!(
+        std::fs::read(&journal).unwrap() == content,
+        "it was written"
+    );
+    let told = foreseen_and_done(&server, &into, &get).await;
+    let known = Status::Skipped(SkipReason::AlreadyProcessed);
+    let known = told.iter().filter(|(_, status, ..)| *status == known);
+    assert_eq!(known.count(), 2, "{told:?}");
+    assert!(into.join("c").exists());
+}
+
+#[tokio::test]
+async fn a_plan_knows_which_local_names_are_taken() {
+    for (rule, status, local) in [
+        (LocalIfExists::Error, Status::Failed, None),
+        (LocalIfExists::Rename, Status::Ok, Some("a1")),
+        (LocalIfExists::Overwrite, Status::Ok, Some("a")),
+    ] {
+        let server = server(Behaviour::openssh());
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "of another size").unwrap();
+        let get = Get {
+            action: GetAction::GetAndDelete,
+            remote_directory: Some("out".to_owned()),
+            local_if_exists: rule,
+            ..Get::default()
+        };
+        let told = foreseen_and_done(&server, folder.path(), &get).await;
+        let (name, found, class, place) = &told[0];
+        assert_eq!((name.as_str(), *found), ("a", status), "{rule:?}");
+        let taken = (status == Status::Failed).then_some(Class::Exists);
+        assert_eq!(*class, taken, "{rule:?}");
+        let wanted = local.map(|it| folder.path().join(it).to_str().unwrap().to_owned());
+        assert_eq!(*place, wanted, "{rule:?}");
     }
 }
 

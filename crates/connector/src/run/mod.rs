@@ -49,7 +49,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use self::session::Session;
-use self::step::{AllWell, Step};
+use self::step::{AllWell, Foreseen, Step};
 pub(crate) use self::step::{Confirmed, Directories, Rehearsal, Results};
 pub use self::stop::Cancel;
 use self::stop::Stop;
@@ -197,8 +197,9 @@ impl<C: Connect> Connector<C> {
     }
 
     /// The same, planned: [`run`](Self::run) then tells `plan` what it would ask of the server, and
-    /// changes nothing, neither there nor here. Files that are got go nowhere, no journal is
-    /// consulted, and nothing is written where the connection's `transcript` says.
+    /// changes nothing, neither there nor here. Files that are got go nowhere, the directory that
+    /// they would go to and the journal of a Get are looked at only, and nothing is written where the
+    /// connection's `transcript` says.
     pub fn planned(self, plan: &Plan) -> Connector<Planned<C>> {
         let account = self.connection.account();
         Connector {
@@ -268,7 +269,11 @@ impl<C: Connect> Connector<C> {
                 discard(receiver).await;
             }
         };
-        let step = self.step(destination, sender);
+        let mut step = self.step(destination, sender);
+        if let (Destination::Directory(path), Rehearsal::Yes) = (&self.destination, self.rehearsal)
+        {
+            step.foreseen.directory = Some(path.clone());
+        }
         Outcomes {
             work: Some(Box::pin(async move {
                 join(step.run(operation, documents), discarded).await;
@@ -302,6 +307,7 @@ impl<C: Connect> Connector<C> {
             results: self.results,
             confirmed: self.confirmed,
             rehearsal: self.rehearsal,
+            foreseen: Foreseen::default(),
             onward: None,
         }
     }

@@ -4,6 +4,7 @@
 //! its outcomes, or goes to its destination.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_core::Stream;
@@ -17,7 +18,7 @@ use super::session::Session;
 use super::{Cancel, Destination, delete, get, list, listen, send};
 use crate::document::{Body, Delivery, Document, Properties, Whole};
 use crate::error::{Class, Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Glance, Journal};
 use crate::operation::{Delete, Operation};
 use crate::outcome::{Outcome, SkipReason, Status};
 use crate::process::Parameters;
@@ -39,6 +40,8 @@ pub(super) struct Step<C: Connect> {
     pub(super) results: Results,
     pub(super) confirmed: Confirmed,
     pub(super) rehearsal: Rehearsal,
+    /// What is only looked at, where the step is a rehearsal.
+    pub(super) foreseen: Foreseen,
     /// What the documents that come out of the call in hand are parts of.
     pub(super) onward: Option<Whole>,
 }
@@ -80,6 +83,15 @@ pub(crate) enum Rehearsal {
     No,
     /// Then nothing changes on this machine either.
     Yes,
+}
+
+/// What a rehearsal looks at on this machine, and leaves as it is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Foreseen {
+    /// The directory that files would go into.
+    pub(super) directory: Option<PathBuf>,
+    /// The journal that would be kept.
+    pub(super) journal: Option<Glance>,
 }
 
 /// Whether everything in a call went well.
@@ -191,6 +203,7 @@ impl<C: Connect> Step<C> {
             results: self.results,
             confirmed: self.confirmed,
             rehearsal: self.rehearsal,
+            foreseen: self.foreseen.clone(),
             onward: None,
         }
     }
@@ -413,17 +426,22 @@ impl<C: Connect> Step<C> {
 
     /// Opens the journal that the operation names, once.
     pub(super) async fn open_journal(&mut self, operation: &Operation) -> Result<()> {
-        if self.rehearsal == Rehearsal::Yes {
-            return Ok(());
-        }
         let (Some(path), None) = (operation.journal(), &self.journal) else {
             return Ok(());
         };
         let path = path.to_owned();
+        let unopened = |error| Error::new(Class::LocalIo, format!("opening the journal: {error}"));
+        if self.rehearsal == Rehearsal::Yes {
+            let Operation::Get(_) = operation else {
+                return Ok(());
+            };
+            let keep = operation.journal_keep();
+            let looking = tokio::task::spawn_blocking(move || Glance::open(&path, keep)).await;
+            self.foreseen.journal = looking.map_err(unopened)??;
+            return Ok(());
+        }
         let opened = tokio::task::spawn_blocking(move || Journal::open(&path)).await;
-        let journal = opened.map_err(|error| {
-            Error::new(Class::LocalIo, format!("opening the journal: {error}"))
-        })??;
+        let journal = opened.map_err(unopened)??;
         if let Some(keep) = operation.journal_keep() {
             journal.prune(keep).await?;
         }

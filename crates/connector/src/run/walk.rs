@@ -25,7 +25,7 @@ use super::diagnose::{Doing, explain, plain};
 use super::selection::{Choice, Depth, Found, Judged, Kinds, Offered, Seen, Selection, too_many};
 use super::session::{Session, is_loss};
 use crate::error::{Class, Error, Result};
-use crate::journal::{Journal, Source};
+use crate::journal::{Memory, Source};
 use crate::operation::{DEEPEST, Symlinks};
 use crate::outcome::SkipReason;
 use crate::path::RemotePath;
@@ -41,7 +41,7 @@ pub(crate) struct Walk<C: Connect> {
     directory: RemotePath,
     except: Option<RemotePath>,
     /// The journal that knows what was handled, and the account there.
-    journal: Option<(Journal, String)>,
+    journal: Option<(Memory, String)>,
     stage: Stage,
     look: Look,
     levels: Vec<Level<<C::Remote as Remote>::Listing>>,
@@ -152,8 +152,8 @@ impl<C: Connect> Walk<C> {
 
     /// The same, leaving out what this journal knows as handled for this account.
     #[must_use]
-    pub(crate) fn knowing(mut self, journal: Option<&Journal>, account: String) -> Self {
-        self.journal = journal.map(|journal| (journal.clone(), account));
+    pub(crate) fn knowing(mut self, journal: Option<Memory>, account: String) -> Self {
+        self.journal = journal.map(|journal| (journal, account));
         self
     }
 
@@ -544,7 +544,7 @@ async fn look_behind_links<R: Remote>(
 /// Which of a batch the journal knows as handled: they do not count against `max-files`, or the
 /// files behind them would never have their turn.
 async fn look_into_journal(
-    journal: &Option<(Journal, String)>,
+    journal: &Option<(Memory, String)>,
     directory: &RemotePath,
     looked: &mut [Looked],
 ) -> Result<()> {

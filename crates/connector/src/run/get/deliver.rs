@@ -3,7 +3,7 @@
 //! Not what follows at the server.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::fetch::{Fetched, Held};
 use super::{Hand, Item};
@@ -50,7 +50,22 @@ impl<C: Connect> Hand<'_, C> {
                 }
             }
         }
+        if let Some(place) = self.foreseen(item).await? {
+            track_place(outcome, &place);
+        }
         Ok(())
+    }
+
+    /// Where a file would be put that is only planned to be: whether what has its name is equal to it
+    /// cannot be seen.
+    async fn foreseen(&self, item: &Item) -> Result<Option<PathBuf>> {
+        let Some(top) = &self.plan.foreseen else {
+            return Ok(None);
+        };
+        let rule = self.plan.get.local_if_exists;
+        top.would_place(&item.relative, &item.name, rule)
+            .await
+            .map(Some)
     }
 
     /// Gives a complete file its name, or the next one where another was faster. With a journal the

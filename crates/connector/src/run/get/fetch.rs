@@ -234,7 +234,7 @@ impl<C: Connect> Hand<'_, C> {
                 return Err(exists(&target, &there));
             }
         }
-        let Some(local) = &self.plan.local else {
+        let Some(local) = self.plan.local.as_ref().or(self.plan.foreseen.as_ref()) else {
             return Ok(());
         };
         if self.plan.get.local_if_exists != LocalIfExists::Error || !item.relative.is_empty() {

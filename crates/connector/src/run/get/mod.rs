@@ -32,11 +32,11 @@ use super::places::{Missing, ensure, move_to_directory, refuse_same, remote_dire
 use super::selection::{Choice, Found, Seen};
 use super::session::Session;
 use super::walk::Walk;
-use super::{AllWell, Confirmed, Destination, Step};
+use super::{AllWell, Confirmed, Destination, Foreseen, Step};
 use crate::connection::Connection;
 use crate::document::{Properties, Whole};
 use crate::error::{Error, Result};
-use crate::journal::{Journal, Taken};
+use crate::journal::{Glance, Journal, Memory, Taken};
 use crate::local::Directory;
 use crate::names::DoneFile;
 use crate::operation::{After, Get, GetAction};
@@ -69,6 +69,9 @@ struct Plan<'a> {
     connection: Arc<Connection>,
     local: Option<Directory>,
     journal: Option<&'a Journal>,
+    /// Where a rehearsal would put files, and what it would know as handled.
+    foreseen: Option<Directory>,
+    glance: Option<Glance>,
     /// What the documents are parts of, where another step takes them.
     onward: Option<&'a Whole>,
     done_file: Option<DoneFile>,
@@ -138,7 +141,7 @@ pub(super) async fn run<C: Connect>(
     let choice = Choice::of_get(get, plan.connection.memory)?;
     let mut walk = Walk::new(choice, plan.directory.clone())
         .without(plan.target.clone())
-        .knowing(plan.journal, plan.connection.account());
+        .knowing(plan.memory(), plan.connection.account());
     crew.take_as_listed(&plan, &mut walk).await?;
     if plan.confirmed == Confirmed::Together {
         // Whoever receives sees by this that there are no more.
@@ -185,6 +188,10 @@ async fn prepare<'a, C: Connect>(
         }
         Destination::Documents(_) | Destination::None => None,
     };
+    let foreseen = match &step.foreseen.directory {
+        Some(path) => Some(Directory::open(path, connection.memory.0)?),
+        None => None,
+    };
     let named = remote_directory(properties, get.remote_directory.as_ref(), &connection)?;
     let named_target = match get.action {
         GetAction::GetAndMove => move_to_directory(properties, get.move_to_directory.as_ref())?,
@@ -210,6 +217,9 @@ async fn prepare<'a, C: Connect>(
         outcomes,
         journal,
         onward,
+        foreseen: Foreseen {
+            journal: glance, ..
+        },
         ..
     } = step;
     let others = (1..jobs.get()).map(|_| session.another()).collect();
@@ -222,6 +232,8 @@ async fn prepare<'a, C: Connect>(
         connection,
         local,
         journal: journal.as_ref(),
+        foreseen,
+        glance: glance.clone(),
         onward: onward.as_ref(),
         done_file: get.done_file()?,
         directory,
@@ -534,6 +546,12 @@ impl Plan<'_> {
     fn unconfirmed(&self) -> MutexGuard<'_, Vec<Unconfirmed>> {
         let unconfirmed = self.unconfirmed.lock();
         unconfirmed.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What knows which files were handled.
+    fn memory(&self) -> Option<Memory> {
+        let journal = self.journal.cloned().map(Memory::Journal);
+        journal.or_else(|| self.glance.clone().map(Memory::Glance))
     }
 
     /// Those that wait for their confirmation together are held in memory.
