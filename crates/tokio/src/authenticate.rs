@@ -239,7 +239,12 @@ pub(crate) async fn authenticate(
     let mut policy = Policy::new(credentials);
     let mut remark = None;
     if let Some(agent) = policy.credentials.agent.clone() {
-        match agent.keys().await {
+        let keys = clock.within(
+            Stage::Authentication,
+            "the agent's list of keys",
+            agent.keys(),
+        );
+        match keys.await? {
             Ok(keys) => policy.held = keys,
             Err(error) => remark = Some(format!("the agent cannot be asked: {error}")),
         }

@@ -289,7 +289,7 @@ impl Clock {
     }
 
     /// Awaits `work`, until the deadline.
-    async fn within<T>(
+    pub(crate) async fn within<T>(
         &self,
         stage: Stage,
         doing: &'static str,

@@ -6,7 +6,7 @@ use sansftp_proto::auth::Prompt;
 use sansftp_proto::auth::server::{Attempt, Event, Offered, Verdict};
 use sansftp_proto::crypto::Secret;
 use sansftp_proto::role::Server as ServerRole;
-use sansftp_proto::session::{Config, Connection, ServerEvent, Trust};
+use sansftp_proto::session::{Algorithms, Config, Connection, ServerEvent, Trust};
 use sansftp_testkit::suite::Suite;
 use sansftp_tokio::{Answerer, Client, ConnectError, Credentials, Deadlines};
 use std::future::Future;
@@ -53,7 +53,10 @@ async fn serve(
     tried: Arc<Mutex<Vec<String>>>,
 ) -> io::Result<()> {
     let mut script = script.into_iter();
-    let config = Config::server(Suite::Null.provider(2), vec![Suite::Null.key(0)]);
+    let mut config = Config::server(Suite::Null.provider(2), vec![Suite::Null.key(0)]);
+    // No profile has those of the null provider.
+    config.algorithms = Algorithms::of(&config.provider);
+    config.local.user_algorithms = config.algorithms.host_key.clone();
     let mut conn: Connection<ServerRole> =
         Connection::server(Arc::new(config), Instant::now()).expect("there are algorithms");
     let mut input = BytesMut::new();
@@ -113,13 +116,9 @@ async fn login(script: Script, credentials: Credentials) -> (Vec<String>, Option
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let server = tokio::spawn(serve(theirs, script, Arc::clone(&tried)));
     let deadlines = Deadlines::default();
-    let client = Client::over(
-        ours,
-        Config::client(Suite::Null.provider(1)),
-        &deadlines,
-        |_| Trust::Trusted,
-        credentials,
-    );
+    let mut config = Config::client(Suite::Null.provider(1));
+    config.algorithms = Algorithms::of(&config.provider);
+    let client = Client::over(ours, config, &deadlines, |_| Trust::Trusted, credentials);
     let outcome = tokio::time::timeout(Duration::from_secs(60), client).await;
     let error = outcome.expect("it comes to an end").err();
     server.abort();

@@ -389,6 +389,28 @@ mod tests {
     }
 
     #[test]
+    fn an_expired_password_is_refused_authentication_with_the_way_to_a_new_one() {
+        let stop = Stop {
+            connection: Connection {
+                port: 2222,
+                ..connection("modern")
+            },
+            host_key_alias: None,
+        };
+        let mut party = Party::only_to_look(stop).unwrap();
+        party.credentials = Credentials::new("edi");
+        let error = party.explain(ConnectError::PasswordExpired {
+            words: "change it".to_owned(),
+            tried: vec!["password".to_owned()],
+        });
+        assert_eq!(error.class(), Class::Authentication);
+        assert!(error.message().contains("has expired"), "{error}");
+        assert!(error.message().contains("('change it')"), "{error}");
+        assert!(error.hint().unwrap().contains("ssh -p 2222 edi@h"));
+        assert!(!error.retryable());
+    }
+
+    #[test]
     fn algorithms_of_known_keys_go_first_and_keep_their_order() {
         let mut list: Vec<String> = [
             "ssh-ed25519",
