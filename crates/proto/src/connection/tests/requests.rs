@@ -242,6 +242,99 @@ fn each_message_cut_at_each_byte_is_an_error_and_so_is_a_byte_too_many() {
     }
 }
 
+/// The same of what opens, is asked for and is told: whatever is known is read to its end, and no further.
+#[test]
+fn each_opening_and_request_cut_at_each_byte_is_an_error() {
+    fn cut<R: Role>(message: &[u8], end: impl Fn() -> End<R>) {
+        for at in 1..message.len() {
+            let failed = end().gets_bytes(&message[..at]);
+            // A refusal without its words is one all the same (RFC 4254 §5.1).
+            let wordless = message[0] == 92 && at >= 9 && failed.is_ok();
+            assert!(
+                wordless || matches!(failed, Err(Error::InvalidMessage { .. })),
+                "{message:?} cut at {at}: {failed:?}"
+            );
+        }
+        assert!(end().gets_bytes(message).is_ok(), "{message:?}");
+    }
+    let asks = |name, body: &[u8]| {
+        wire(&Request {
+            recipient: 0,
+            name,
+            want_reply: true,
+            rest: Rest(body),
+        })
+    };
+    let numbers = [7; 16];
+    let served = || {
+        let mut server = End::<Server>::new();
+        server.session(1, 1);
+        server
+    };
+    for (name, body) in [
+        (&b"subsystem"[..], string(b"sftp")),
+        (b"exec", string(b"true")),
+        (b"env", [string(b"A"), string(b"1")].concat()),
+        (
+            b"pty-req",
+            [
+                string(b"vt100"),
+                numbers.to_vec(),
+                string(&[1, 0, 0, 0, 1, 0]),
+            ]
+            .concat(),
+        ),
+        (b"window-change", numbers.to_vec()),
+        (b"signal", string(b"TERM")),
+    ] {
+        cut(&asks(name, &body), served);
+    }
+    let onward = [string(b"h"), vec![0, 0, 0, 9], string(b"o"), vec![0; 4]].concat();
+    let opens = Open {
+        kind: b"direct-tcpip",
+        sender: 1,
+        window: 1,
+        max_packet: 1,
+        rest: Rest(&onward),
+    };
+    cut(&wire(&opens), served);
+    let global = GlobalRequest {
+        name: b"x",
+        want_reply: true,
+        rest: Rest(&[]),
+    };
+    cut(&wire(&global), served);
+
+    let running = || {
+        let mut client = End::<Client>::new();
+        client.session(1, 1);
+        client
+    };
+    let killed = [string(b"KILL"), vec![1], string(b"words"), string(b"en")].concat();
+    cut(&asks(b"exit-status", &[0; 4]), running);
+    cut(&asks(b"exit-signal", &killed), running);
+    let opening = || {
+        let mut client = End::<Client>::new();
+        client.mux.open_session().unwrap();
+        client
+    };
+    let confirmation = OpenConfirmation {
+        recipient: 0,
+        sender: 1,
+        window: 1,
+        max_packet: 1,
+        rest: Rest(&[]),
+    };
+    cut(&wire(&confirmation), opening);
+    let failure = OpenFailure {
+        recipient: 0,
+        reason: 1,
+        description: Text(b"no"),
+        language: Text(b"en"),
+    };
+    cut(&wire(&failure), opening);
+}
+
 #[test]
 fn an_id_of_a_channel_that_is_gone_does_nothing() {
     let mut server = End::<Server>::new();
