@@ -32,6 +32,8 @@ const CASES: &[Forced] = &[
     Forced::Kex("diffie-hellman-group14-sha256"),
     Forced::Kex("diffie-hellman-group16-sha512"),
     Forced::Kex("diffie-hellman-group18-sha512"),
+    Forced::Kex("diffie-hellman-group-exchange-sha256"),
+    Forced::Kex("diffie-hellman-group-exchange-sha1"),
     Forced::Kex("diffie-hellman-group14-sha1"),
     Forced::Kex("diffie-hellman-group1-sha1"),
     Forced::HostKey("ssh-ed25519"),
@@ -63,7 +65,8 @@ const CASES: &[Forced] = &[
 
 /// What sshd has and does not offer unasked.
 const UNASKED: [&str; 4] = [
-    "KexAlgorithms +diffie-hellman-group14-sha1,diffie-hellman-group1-sha1",
+    "KexAlgorithms +diffie-hellman-group-exchange-sha256,diffie-hellman-group-exchange-sha1,\
+     diffie-hellman-group14-sha1,diffie-hellman-group1-sha1",
     "HostKeyAlgorithms +ssh-rsa,ssh-dss",
     "Ciphers +aes128-cbc,aes192-cbc,aes256-cbc,3des-cbc",
     "MACs +hmac-md5",

@@ -3,6 +3,7 @@
 
 mod failing;
 mod fuzz_bodies;
+mod groups;
 mod handshake;
 mod hybrids;
 mod load;

@@ -13,6 +13,7 @@ use sansftp_proto::connection::ToServer;
 use sansftp_proto::error::{Error, PeerMisbehaved};
 use sansftp_proto::role::{Client, Role, Server, Side};
 use sansftp_proto::wire::{Message, NameList, Rest, Text};
+use sansftp_testkit::null;
 use sansftp_testkit::peer::messages as say;
 use sansftp_testkit::peer::{Peer, Proposal};
 use std::collections::BTreeSet;
@@ -29,6 +30,10 @@ enum Phase {
     Exchange,
     /// The same, where both asked for strict key exchange.
     StrictExchange,
+    /// A client has asked for a group and awaits it; a server awaits what it is asked for.
+    Group,
+    /// The group is known, the peer's share awaited.
+    GroupShare,
     /// The peer's NEWKEYS is awaited.
     NewKeys,
     /// The service has been requested; a client waits for SERVICE_ACCEPT, a server for SERVICE_REQUEST.
@@ -43,10 +48,12 @@ enum Phase {
     ReExchange,
 }
 
-const PHASES: [Phase; 9] = [
+const PHASES: [Phase; 11] = [
     Phase::Handshake,
     Phase::Exchange,
     Phase::StrictExchange,
+    Phase::Group,
+    Phase::GroupShare,
     Phase::NewKeys,
     Phase::ServiceRequest,
     Phase::Authentication,
@@ -167,10 +174,13 @@ fn judge<R: Role>(peer: &mut Peer<R>, number: u8, bodies: &Bodies) -> String {
 }
 
 fn proposal(phase: Phase, side: Side) -> Proposal {
-    if phase == Phase::StrictExchange {
-        Proposal::default().strict(side)
-    } else {
-        Proposal::default()
+    match phase {
+        Phase::StrictExchange => Proposal::default().strict(side),
+        Phase::Group | Phase::GroupShare => Proposal {
+            kex: vec![null::KEX_GROUP],
+            ..Proposal::default()
+        },
+        _ => Proposal::default(),
     }
 }
 
@@ -187,6 +197,18 @@ fn client_in(phase: Phase) -> (Peer<Client>, Bodies) {
             peer.offers(&proposal(phase, Side::Server));
             peer.hears_offer();
             let start = peer.expects::<say::KexStart<'_>>();
+            (bodies.reply, _) = peer.replies_to(&start);
+        }
+        Phase::Group => {
+            peer.offers(&proposal(phase, Side::Server));
+            peer.hears_offer();
+            let prime = &null::GROUP_PRIME;
+            bodies.reply = Bodies::of(&say::Group { p: prime, g: &[2] });
+        }
+        Phase::GroupShare => {
+            peer.offers(&proposal(phase, Side::Server));
+            peer.hears_offer();
+            let start = peer.names_group();
             (bodies.reply, _) = peer.replies_to(&start);
         }
         Phase::NewKeys => {
@@ -235,6 +257,13 @@ fn server_in(phase: Phase) -> (Peer<Server>, Bodies) {
             peer.offers(&proposal(phase, Side::Client));
             peer.hears_offer();
         }
+        Phase::Group | Phase::GroupShare => {
+            peer.offers(&proposal(phase, Side::Client));
+            peer.hears_offer();
+            if phase == Phase::GroupShare {
+                peer.asks_for_group([16, 17, 18]);
+            }
+        }
         Phase::NewKeys => {
             peer.agrees_on_keys(&Proposal::default());
         }
@@ -279,16 +308,20 @@ fn later<R: Role>(peer: &mut Peer<R>, phase: Phase) {
 struct Bodies {
     channel: u32,
     opening: u32,
-    /// An answer to the share of this very client.
+    /// What this very client awaits in its exchange.
     reply: Vec<u8>,
 }
 
 impl Bodies {
+    fn of<'m, M: Message<'m>>(message: &M) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        message.write(&mut out);
+        out.to_vec()
+    }
+
     fn body(&self, number: u8) -> Vec<u8> {
         fn of<'m, M: Message<'m>>(message: &M) -> Vec<u8> {
-            let mut out = BytesMut::new();
-            message.write(&mut out);
-            out.to_vec()
+            Bodies::of(message)
         }
         let (recipient, rest, no_text) = (self.channel, Rest(&[]), Text(b""));
         let mut names = String::new();
@@ -320,7 +353,15 @@ impl Bodies {
             30 => of(&say::KexStart {
                 client_share: &[1; 9],
             }),
-            31 if !self.reply.is_empty() => self.reply.clone(),
+            31 | 33 if self.reply.first() == Some(&number) => self.reply.clone(),
+            32 => of(&say::GroupStart {
+                client_share: &[1; 9],
+            }),
+            34 => of(&say::GroupRequest {
+                min: 16,
+                n: 17,
+                max: 18,
+            }),
             50 => {
                 let fields = [&[0, 0, 0, 0, 1][..], b"p"].concat();
                 of(&say::AuthRequest {

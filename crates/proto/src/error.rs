@@ -102,6 +102,8 @@ pub enum PeerMisbehaved {
     MisplacedExtInfo,
     /// A key share outside its group.
     BadShare,
+    /// In a group exchange, sizes that no group has, or a group that is refused (RFC 4419 §3).
+    BadGroup(&'static str),
     /// A service that we did not ask for was accepted.
     WrongService,
     /// PK_OK for another key than was asked about (RFC 4252 §7).
@@ -179,6 +181,7 @@ impl Error {
             }
             Self::PeerMisbehaved(
                 PeerMisbehaved::BadShare
+                | PeerMisbehaved::BadGroup(_)
                 | PeerMisbehaved::WrongHostKeyAlgorithm
                 | PeerMisbehaved::HostKeyChanged,
             )
@@ -270,6 +273,7 @@ impl fmt::Display for PeerMisbehaved {
             }
             Self::MisplacedExtInfo => "EXT_INFO where it may not be",
             Self::BadShare => "a key share outside its group",
+            Self::BadGroup(why) => why,
             Self::WrongService => "a service that is not offered or was not asked for",
             Self::WrongPkOk => "PK_OK for another key than was asked about",
             Self::TooManyPrompts => "more prompts, rounds or banners than are read",
@@ -305,6 +309,7 @@ impl From<CryptoError> for Error {
     fn from(cause: CryptoError) -> Self {
         match cause {
             CryptoError::BadShare => Self::PeerMisbehaved(PeerMisbehaved::BadShare),
+            CryptoError::BadGroup(why) => Self::PeerMisbehaved(PeerMisbehaved::BadGroup(why)),
             other => Self::Crypto(other),
         }
     }

@@ -4,10 +4,10 @@
 
 use crate::seeds::Rng;
 use sansftp_proto::crypto::{
-    ActiveKex, AeadAlgorithm, Cipher, CryptoError, CryptoProvider, Hash, KexAlgorithm, KeyLoader,
-    Mac, MacAlgorithm, MacMode, NumberEncoding, OpenPacket, PrivateKey, PublicKey, SealPacket,
-    Secret, SecureRandom, SignatureAlgorithm, SigningKey, StreamAlgorithm, StreamCipher,
-    Unauthenticated,
+    ActiveKex, AeadAlgorithm, Cipher, CryptoError, CryptoProvider, GroupExchange, GroupSizes, Hash,
+    Kex as Method, KexAlgorithm, KeyLoader, Mac, MacAlgorithm, MacMode, NumberEncoding, OpenPacket,
+    PrivateKey, PublicKey, SealPacket, Secret, SecureRandom, ServerGroup, SignatureAlgorithm,
+    SigningKey, StreamAlgorithm, StreamCipher, Unauthenticated,
 };
 use sansftp_proto::wire::Field;
 use std::borrow::Cow;
@@ -19,6 +19,16 @@ pub const KEX: &str = "null-kex";
 pub const KEX_MPINT: &str = "null-kex-mpint";
 /// A method whose hash is twice as long as that of the others. In no provider, unless a test puts [`WideKex`] there.
 pub const KEX_WIDE: &str = "null-kex-wide";
+/// The method whose server chooses a group.
+pub const KEX_GROUP: &str = "null-kex-group";
+/// What its client asks for: the least, the best and the most bits.
+pub const GROUP_SIZES: GroupSizes = GroupSizes {
+    min: 9,
+    preferred: 16,
+    max: 24,
+};
+/// The prime of the only group, which has 17 bits. Nothing is computed in it.
+pub const GROUP_PRIME: [u8; 3] = [1, 0, 1];
 /// The cipher that authenticates by itself.
 pub const AEAD: &str = "null-aead";
 /// The cipher that needs a MAC.
@@ -40,7 +50,11 @@ pub const WIDTH: usize = 8;
 /// All of the above, with the randomness that `seed` gives.
 pub fn provider(seed: u64) -> CryptoProvider {
     CryptoProvider {
-        kex: Cow::Borrowed(&[&Kex(NumberEncoding::String), &Kex(NumberEncoding::MpInt)]),
+        kex: Cow::Borrowed(&[
+            Method::Shares(&Kex(NumberEncoding::String)),
+            Method::Shares(&Kex(NumberEncoding::MpInt)),
+            Method::GroupExchange(&GroupKex),
+        ]),
         ciphers: Cow::Borrowed(&[Cipher::Aead(&Aead), Cipher::Stream(&Stream)]),
         macs: Cow::Borrowed(&[
             &Code(MacMode::EncryptThenMac),
@@ -161,10 +175,75 @@ impl KexAlgorithm for Kex {
         client_share: &[u8],
         random: &dyn SecureRandom,
     ) -> Result<(Vec<u8>, Secret), CryptoError> {
-        check_share(client_share)?;
-        let share = Self::share(random)?;
-        let secret = Secret::from(&shared_secret(client_share, &share)[..]);
-        Ok((share, secret))
+        respond(client_share, random)
+    }
+}
+
+fn respond(
+    client_share: &[u8],
+    random: &dyn SecureRandom,
+) -> Result<(Vec<u8>, Secret), CryptoError> {
+    check_share(client_share)?;
+    let share = Kex::share(random)?;
+    let secret = Secret::from(&shared_secret(client_share, &share)[..]);
+    Ok((share, secret))
+}
+
+#[derive(Debug)]
+struct GroupKex;
+
+impl GroupExchange for GroupKex {
+    fn name(&self) -> &'static str {
+        KEX_GROUP
+    }
+
+    fn hash(&self) -> &'static dyn Hash {
+        &Fnv
+    }
+
+    fn sizes(&self) -> GroupSizes {
+        GROUP_SIZES
+    }
+
+    fn start(
+        &self,
+        prime: &[u8],
+        generator: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Result<Box<dyn ActiveKex>, CryptoError> {
+        if prime.len() > 3 || prime.len() < 2 || generator != [2] {
+            return Err(CryptoError::BadGroup("not a null group"));
+        }
+        Ok(Box::new(Active(Kex::share(random)?)))
+    }
+
+    fn choose(&self, asked: GroupSizes) -> Result<&'static dyn ServerGroup, CryptoError> {
+        if (asked.min..=asked.max).contains(&17) {
+            Ok(&NullGroup)
+        } else {
+            Err(CryptoError::BadGroup("no null group has that size"))
+        }
+    }
+}
+
+#[derive(Debug)]
+struct NullGroup;
+
+impl ServerGroup for NullGroup {
+    fn prime(&self) -> &[u8] {
+        &GROUP_PRIME
+    }
+
+    fn generator(&self) -> &[u8] {
+        &[2]
+    }
+
+    fn respond(
+        &self,
+        client_share: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Result<(Vec<u8>, Secret), CryptoError> {
+        respond(client_share, random)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::Phase;
 use super::Phase::{
-    Authentication, Exchange, Handshake, NewKeys, Offered, ReExchange, ServiceRequest, Session,
-    StrictExchange,
+    Authentication, Exchange, Group, GroupShare, Handshake, NewKeys, Offered, ReExchange,
+    ServiceRequest, Session, StrictExchange,
 };
 use sansftp_proto::role::Side;
 use sansftp_proto::role::Side::{Client, Server};
@@ -57,6 +57,8 @@ const ALL: &[Phase] = &[
     Handshake,
     Exchange,
     StrictExchange,
+    Group,
+    GroupShare,
     NewKeys,
     ServiceRequest,
     Authentication,
@@ -67,7 +69,15 @@ const ALL: &[Phase] = &[
 /// Where a service may speak.
 const SERVICES: &[Phase] = &[ServiceRequest, Authentication, Session, Offered];
 /// From the peer's KEXINIT to its NEWKEYS, and before any.
-const EXCHANGING: &[Phase] = &[Handshake, Exchange, StrictExchange, NewKeys, ReExchange];
+const EXCHANGING: &[Phase] = &[
+    Handshake,
+    Exchange,
+    StrictExchange,
+    Group,
+    GroupShare,
+    NewKeys,
+    ReExchange,
+];
 const OPEN: &[Phase] = &[Session, Offered];
 const SERVICE_NUMBERS: &[RangeInclusive<u8>] = &[5..=6, 50..=127];
 const UNASSIGNED: &[RangeInclusive<u8>] = &[0..=0, 8..=19, 22..=29, 128..=191, 194..=255];
@@ -179,6 +189,34 @@ pub(super) const LAW: &[Law] = &[
         &[30..=30],
         Permitted,
         "RFC 5656 §4, RFC 8731 §3",
+    ),
+    law(
+        &[Group],
+        &[Client],
+        &[31..=31],
+        Permitted,
+        "RFC 4419 §3: the group",
+    ),
+    law(
+        &[Group],
+        &[Server],
+        &[34..=34],
+        Permitted,
+        "RFC 4419 §3: the sizes that the client takes",
+    ),
+    law(
+        &[GroupShare],
+        &[Client],
+        &[33..=33],
+        Permitted,
+        "RFC 4419 §3: the server's share and its proof",
+    ),
+    law(
+        &[GroupShare],
+        &[Server],
+        &[32..=32],
+        Permitted,
+        "RFC 4419 §3: the client's share",
     ),
     law(
         ALL,

@@ -8,10 +8,12 @@
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd, Resize};
 use sansftp_proto::crypto::{
-    ActiveKex, CryptoError, Hash, KexAlgorithm, NumberEncoding, Secret, SecureRandom,
+    ActiveKex, CryptoError, Hash, KexAlgorithm, NumberEncoding, Secret, SecureRandom, ServerGroup,
 };
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 use zeroize::Zeroizing;
 
@@ -66,8 +68,9 @@ impl KexAlgorithm for FiniteField {
     fn start(&self, random: &dyn SecureRandom) -> Result<Box<dyn ActiveKex>, CryptoError> {
         let exponent = self.group.random_exponent(random)?;
         let share = self.group.share(&exponent);
+        let group: &'static Group = self.group;
         Ok(Box::new(Exchange {
-            group: self.group,
+            group,
             exponent,
             share,
         }))
@@ -78,9 +81,8 @@ impl KexAlgorithm for FiniteField {
         client_share: &[u8],
         random: &dyn SecureRandom,
     ) -> Result<(Vec<u8>, Secret), CryptoError> {
-        let exponent = self.group.random_exponent(random)?;
-        let shared = self.group.agree(&exponent, client_share)?;
-        Ok((self.group.share(&exponent), shared))
+        let group: &Group = self.group;
+        group.respond(client_share, random)
     }
 }
 
@@ -90,35 +92,54 @@ impl fmt::Debug for FiniteField {
     }
 }
 
-struct Exchange {
-    group: &'static Group,
+/// A client's half in a group of its own.
+pub(super) fn start_in(
+    group: Group,
+    random: &dyn SecureRandom,
+) -> Result<Box<dyn ActiveKex>, CryptoError> {
+    let exponent = group.random_exponent(random)?;
+    let share = group.share(&exponent);
+    Ok(Box::new(Exchange {
+        group,
+        exponent,
+        share,
+    }))
+}
+
+/// A client's exchange in a group that is kept, or one of its own.
+struct Exchange<G> {
+    group: G,
     exponent: Zeroizing<BoxedUint>,
     share: Vec<u8>,
 }
 
-impl ActiveKex for Exchange {
+impl<G: Borrow<Group> + Send> ActiveKex for Exchange<G> {
     fn share(&self) -> &[u8] {
         &self.share
     }
 
     fn finish(self: Box<Self>, server_share: &[u8]) -> Result<Secret, CryptoError> {
-        self.group.agree(&self.exponent, server_share)
+        self.group.borrow().agree(&self.exponent, server_share)
     }
 }
 
-impl fmt::Debug for Exchange {
+impl<G> fmt::Debug for Exchange<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FiniteField(..)")
     }
 }
 
-/// A safe prime and what is computed from it once. The generator is 2.
+/// A prime and a generator, and what is computed from them once.
 pub(crate) struct Group {
     params: BoxedMontyParams,
+    generator: BoxedUint,
     exponent_bits: u32,
+    /// The prime as it goes over the wire.
+    prime: Vec<u8>,
 }
 
 impl Group {
+    /// With the generator 2, whose powers are the large subgroup where the prime is a safe one.
     fn new(prime: &str, exponent_bits: u32) -> Self {
         let bits = u32::try_from(prime.len() * 4).expect("a prime is shorter than 4 Gbit");
         let prime = BoxedUint::from_be_hex(prime, bits)
@@ -126,9 +147,58 @@ impl Group {
             .and_then(|prime| Odd::new(prime).into_option())
             .expect("the primes of RFC 3526 are odd and written in hexadecimal");
         Self {
+            prime: prime.as_ref().to_be_bytes().into_vec(),
+            generator: BoxedUint::from(2u8).resize(bits),
             params: BoxedMontyParams::new_vartime(prime),
             exponent_bits,
         }
+    }
+
+    /// A group that a server chose, by big-endian magnitudes without leading zeros.
+    ///
+    /// The prime has `sizes` bits and is odd, passes Euler's test to the base 2, and the generator is
+    /// neither 0, 1 nor p - 1. The test is one power, 0.2 s for 8192 bits, and shows a group that is
+    /// broken; a server that wants to can deceive it, but knows the secret anyway.
+    pub(super) fn chosen(
+        prime: &[u8],
+        generator: &[u8],
+        sizes: RangeInclusive<u32>,
+    ) -> Result<Self, CryptoError> {
+        const SIZE: CryptoError = CryptoError::BadGroup("a group of a size that was not asked for");
+        let top = prime.first().map_or(0, |top| top.leading_zeros());
+        let bits = u32::try_from(prime.len()).map_or(0, |len| len.saturating_mul(8) - top);
+        if !sizes.contains(&bits) {
+            return Err(SIZE);
+        }
+        let precision = bits.next_multiple_of(64);
+        let number = BoxedUint::from_be_slice(prime, precision).map_err(|_| SIZE)?;
+        let modulus = Odd::new(number)
+            .into_option()
+            .ok_or(CryptoError::BadGroup("a group with an even modulus"))?;
+        let group = Self {
+            generator: BoxedUint::one_with_precision(precision),
+            params: BoxedMontyParams::new_vartime(modulus),
+            // RFC 4419 §6.2: twice the strength.
+            exponent_bits: if bits > 2048 { 512 } else { 256 },
+            prime: prime.to_vec(),
+        };
+        let generator = group
+            .validated(generator)
+            .map_err(|_| CryptoError::BadGroup("a group with a useless generator"))?;
+        if !group.passes_eulers_test() {
+            return Err(CryptoError::BadGroup("a group whose modulus is no prime"));
+        }
+        Ok(Self { generator, ..group })
+    }
+
+    /// Whether 2^((p-1)/2) is 1 or -1, as it is for every prime.
+    fn passes_eulers_test(&self) -> bool {
+        let modulus = self.params.modulus().as_ref();
+        let last = modulus.wrapping_sub(BoxedUint::one());
+        let half = modulus.wrapping_shr_vartime(1);
+        let two = BoxedUint::from(2u8).resize(self.params.bits_precision());
+        let power = BoxedMontyForm::new(two, &self.params).pow(&half).retrieve();
+        power == BoxedUint::one_with_precision(self.params.bits_precision()) || power == last
     }
 
     /// A private exponent with its top bit set, so that none is short by chance.
@@ -146,10 +216,9 @@ impl Group {
         Ok(Zeroizing::new(exponent))
     }
 
-    /// 2^exponent.
+    /// The generator to that power.
     fn share(&self, exponent: &BoxedUint) -> Vec<u8> {
-        let two = BoxedUint::from(2u8).resize(self.params.bits_precision());
-        self.pow(two, exponent).to_vec()
+        self.pow(self.generator.clone(), exponent)
     }
 
     /// share^exponent, with all the digits of the prime.
@@ -192,6 +261,33 @@ pub(crate) const PRIME1: &str = "\
      514A08798E3404DDEF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6\
      F44C42E9A637ED6B0BFF5CB6F406B7EDEE386BFB5A899FA5AE9F24117C4B1FE649286651ECE65381\
      FFFFFFFFFFFFFFFF";
+
+impl ServerGroup for Group {
+    fn prime(&self) -> &[u8] {
+        &self.prime
+    }
+
+    fn generator(&self) -> &[u8] {
+        // Only groups of RFC 3526 are a server's to choose from.
+        &[2]
+    }
+
+    fn respond(
+        &self,
+        client_share: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Result<(Vec<u8>, Secret), CryptoError> {
+        let exponent = self.random_exponent(random)?;
+        let shared = self.agree(&exponent, client_share)?;
+        Ok((self.share(&exponent), shared))
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Group({})", self.prime.len() * 8)
+    }
+}
 
 /// 2^2048 - 2^1984 - 1 + 2^64 * ([2^1918 pi] + 124476) (RFC 3526 §3).
 pub(crate) const PRIME14: &str = "\

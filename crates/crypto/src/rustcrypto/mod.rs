@@ -12,7 +12,8 @@ use crate::ctr::{AES128_CTR, AES192_CTR, AES256_CTR};
 #[cfg(feature = "legacy")]
 use crate::kex::GROUP1;
 use crate::kex::{
-    Curve25519, Ecdh, FiniteField, GROUP14, GROUP16, GROUP18, Hybrid, MlKem768, Sntrup761,
+    Curve25519, Ecdh, FiniteField, GROUP14, GROUP16, GROUP18, Hybrid, MlKem768, ServerChooses,
+    Sntrup761,
 };
 #[cfg(feature = "legacy")]
 use crate::legacy::{DSA, RSA_SHA1};
@@ -30,7 +31,7 @@ use p256::NistP256;
 use p384::NistP384;
 use p521::NistP521;
 use sansftp_proto::crypto::{
-    Cipher, CryptoProvider, KexAlgorithm, KeyLoader, MacAlgorithm, SecureRandom, SignatureAlgorithm,
+    Cipher, CryptoProvider, Kex, KeyLoader, MacAlgorithm, SecureRandom, SignatureAlgorithm,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -52,22 +53,25 @@ pub fn provider(random: Arc<dyn SecureRandom>) -> CryptoProvider {
 /// Loads Ed25519, ECDSA on the three curves, and RSA of 2048 to 8192 bits; with the feature `legacy` DSA.
 pub static LOADER: &dyn KeyLoader = &sign::Loader;
 
-static KEX: &[&dyn KexAlgorithm] = &[
-    &MLKEM768,
-    &SNTRUP761,
-    &SNTRUP761_OPENSSH,
-    &CURVE25519,
-    &CURVE25519_LIBSSH,
-    &ECDH_P256,
-    &ECDH_P384,
-    &ECDH_P521,
-    &DH_GROUP16,
-    &DH_GROUP18,
-    &DH_GROUP14,
+static KEX: &[Kex] = &[
+    Kex::Shares(&MLKEM768),
+    Kex::Shares(&SNTRUP761),
+    Kex::Shares(&SNTRUP761_OPENSSH),
+    Kex::Shares(&CURVE25519),
+    Kex::Shares(&CURVE25519_LIBSSH),
+    Kex::Shares(&ECDH_P256),
+    Kex::Shares(&ECDH_P384),
+    Kex::Shares(&ECDH_P521),
+    Kex::Shares(&DH_GROUP16),
+    Kex::Shares(&DH_GROUP18),
+    Kex::Shares(&DH_GROUP14),
+    Kex::GroupExchange(&DH_CHOSEN),
     #[cfg(feature = "legacy")]
-    &DH_GROUP14_SHA1,
+    Kex::Shares(&DH_GROUP14_SHA1),
     #[cfg(feature = "legacy")]
-    &DH_GROUP1_SHA1,
+    Kex::GroupExchange(&DH_CHOSEN_SHA1),
+    #[cfg(feature = "legacy")]
+    Kex::Shares(&DH_GROUP1_SHA1),
 ];
 
 static MLKEM768: Hybrid<MlKem768> = Hybrid::new("mlkem768x25519-sha256", &SHA256);
@@ -85,6 +89,11 @@ static DH_GROUP18: FiniteField =
     FiniteField::new("diffie-hellman-group18-sha512", &SHA512, &GROUP18);
 static DH_GROUP14: FiniteField =
     FiniteField::new("diffie-hellman-group14-sha256", &SHA256, &GROUP14);
+static DH_CHOSEN: ServerChooses =
+    ServerChooses::new("diffie-hellman-group-exchange-sha256", &SHA256);
+#[cfg(feature = "legacy")]
+static DH_CHOSEN_SHA1: ServerChooses =
+    ServerChooses::with_small_groups("diffie-hellman-group-exchange-sha1", &SHA1);
 #[cfg(feature = "legacy")]
 static DH_GROUP14_SHA1: FiniteField =
     FiniteField::new("diffie-hellman-group14-sha1", &SHA1, &GROUP14);

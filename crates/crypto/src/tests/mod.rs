@@ -3,6 +3,7 @@
 mod ciphers;
 mod drbg;
 pub(crate) mod fixtures;
+mod groups;
 mod hostile;
 mod kex;
 pub(crate) mod keys;
@@ -17,7 +18,8 @@ pub(crate) use drbg::{Drbg, kat};
 
 use crate::{OsRandom, default_provider, ring, rustcrypto};
 use sansftp_proto::crypto::{
-    Cipher, CryptoError, CryptoProvider, KexAlgorithm, MacAlgorithm, PublicKey, SecureRandom,
+    Cipher, CryptoError, CryptoProvider, GroupExchange, Kex, KexAlgorithm, MacAlgorithm, PublicKey,
+    SecureRandom,
 };
 use std::sync::{Arc, Mutex};
 
@@ -32,7 +34,23 @@ fn providers() -> [CryptoProvider; 3] {
 }
 
 fn kex(provider: &CryptoProvider, name: &str) -> &'static dyn KexAlgorithm {
-    *provider.kex.iter().find(|it| it.name() == name).unwrap()
+    methods(provider).find(|it| it.name() == name).unwrap()
+}
+
+/// The methods of one round trip.
+fn methods(provider: &CryptoProvider) -> impl Iterator<Item = &'static dyn KexAlgorithm> {
+    provider.kex.iter().filter_map(|it| match it {
+        Kex::Shares(it) => Some(*it),
+        Kex::GroupExchange(_) => None,
+    })
+}
+
+fn group_exchange(provider: &CryptoProvider, name: &str) -> &'static dyn GroupExchange {
+    let mut exchanges = provider.kex.iter().filter_map(|it| match it {
+        Kex::Shares(_) => None,
+        Kex::GroupExchange(it) => Some(*it),
+    });
+    exchanges.find(|it| it.name() == name).unwrap()
 }
 
 fn cipher(provider: &CryptoProvider, name: &str) -> Cipher {
@@ -99,8 +117,11 @@ fn the_tables_are_in_the_order_of_preference_and_the_same_for_all_providers() {
                 "diffie-hellman-group16-sha512",
                 "diffie-hellman-group18-sha512",
                 "diffie-hellman-group14-sha256",
+                "diffie-hellman-group-exchange-sha256",
                 #[cfg(feature = "legacy")]
                 "diffie-hellman-group14-sha1",
+                #[cfg(feature = "legacy")]
+                "diffie-hellman-group-exchange-sha1",
                 #[cfg(feature = "legacy")]
                 "diffie-hellman-group1-sha1",
             ]

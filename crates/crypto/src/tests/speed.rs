@@ -2,7 +2,7 @@
 //! `cargo test --release -p sansftp-crypto speed -- --ignored --nocapture`.
 
 use super::keys::{ed25519, p256, rsa2048, rsa3072};
-use super::providers;
+use super::{methods, providers};
 use crate::OsRandom;
 use sansftp_proto::crypto::{Cipher, CryptoProvider};
 use std::hint::black_box;
@@ -82,7 +82,7 @@ fn report(provider: &CryptoProvider) {
         let speed = gigabytes(rate(|| state.sign(0, black_box(&data), &mut tag)));
         println!("{:32} {speed:6.2} GB/s", mac.name());
     }
-    for kex in provider.kex.iter() {
+    for kex in methods(provider) {
         let (share, _) = {
             let client = kex.start(&OsRandom).unwrap();
             kex.respond(client.share(), &OsRandom).unwrap()

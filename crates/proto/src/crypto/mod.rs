@@ -23,7 +23,9 @@ pub use certificate::{CERTIFICATE, Certified, split_certificate};
 pub use cipher::{
     AeadAlgorithm, Cipher, OpenPacket, SealPacket, StreamAlgorithm, StreamCipher, Unauthenticated,
 };
-pub use kex::{ActiveKex, Hash, KexAlgorithm, NumberEncoding};
+pub use kex::{
+    ActiveKex, GroupExchange, GroupSizes, Hash, Kex, KexAlgorithm, NumberEncoding, ServerGroup,
+};
 pub use mac::{Mac, MacAlgorithm, MacMode};
 pub use secret::Secret;
 pub use signature::{
@@ -39,7 +41,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct CryptoProvider {
     /// Key exchange methods.
-    pub kex: Cow<'static, [&'static dyn KexAlgorithm]>,
+    pub kex: Cow<'static, [Kex]>,
     /// Ciphers, AEAD and stream.
     pub ciphers: Cow<'static, [Cipher]>,
     /// Message authentication codes; used with stream ciphers alone.
@@ -76,6 +78,8 @@ pub enum CryptoError {
     Random,
     /// The peer's key share is not a member of the group, or of the wrong length.
     BadShare,
+    /// The peer asks for a group of other sizes than there are, or chose one that is refused.
+    BadGroup(&'static str),
     /// A signature does not verify, or is not in the form that its algorithm has.
     BadSignature,
     /// A public or private key does not hold together, or its size is refused.
@@ -91,6 +95,7 @@ impl fmt::Display for CryptoError {
         match self {
             Self::Random => f.write_str("no randomness to be had from the system"),
             Self::BadShare => f.write_str("the peer's key share is not valid"),
+            Self::BadGroup(why) => write!(f, "group refused: {why}"),
             Self::BadSignature => f.write_str("the signature does not verify"),
             Self::BadKey(why) => write!(f, "key refused: {why}"),
             Self::Unsupported(what) => write!(f, "not supported here: {what}"),

@@ -66,3 +66,23 @@ pub(super) mod dh {
         31 Reply<'a> { host_key: &'a [u8], f: MpInt<'a>, signature: &'a [u8] }
     }
 }
+
+pub(super) mod gex {
+    //! The four messages of methods whose server chooses the group (RFC 4419 §5). Only an exchange reads
+    //! them. The request of old, number 30, is not known: who sends it asks for no least size.
+    use crate::wire::MpInt;
+    crate::messages! {
+        Transport from client;
+        /// RFC 4419 §3
+        34 Request { min: u32, n: u32, max: u32 }
+        /// RFC 4419 §3
+        32 Init<'a> { e: MpInt<'a> }
+    }
+    crate::messages! {
+        Transport from server;
+        /// RFC 4419 §3
+        31 Group<'a> { p: MpInt<'a>, g: MpInt<'a> }
+        /// RFC 4419 §3
+        33 Reply<'a> { host_key: &'a [u8], f: MpInt<'a>, signature: &'a [u8] }
+    }
+}

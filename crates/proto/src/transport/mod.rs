@@ -562,6 +562,14 @@ impl<R: Role> Transport<R> {
             return Err(payload.unexpected("no key exchange"));
         };
         match exchange.handle(payload, &self.config)? {
+            Outcome::Continue(exchange, message) => {
+                self.control.push_back(Control::Message(message));
+                self.kex = Kex::Exchanging {
+                    exchange,
+                    agreement,
+                };
+                Ok(None)
+            }
             Outcome::Reply(reply, agreed) => {
                 self.control.push_back(Control::Message(reply));
                 self.finish(&agreed, agreement)

@@ -2,7 +2,7 @@
 
 use super::messages::KexInit;
 use crate::config::Algorithms;
-use crate::crypto::{Cipher, CryptoProvider, KexAlgorithm, MacAlgorithm, SignatureAlgorithm};
+use crate::crypto::{Cipher, CryptoProvider, Kex, MacAlgorithm, SignatureAlgorithm};
 use crate::error::Error;
 use crate::packet::Directional;
 use crate::role::Side;
@@ -19,7 +19,7 @@ const STRICT_SERVER: [&str; 2] = ["kex-strict-s", "kex-strict-s-v00@openssh.com"
 /// What this end can do and may do: the configured lists, cut to what the provider has.
 #[derive(Debug)]
 pub(super) struct Offer {
-    kex: Vec<&'static dyn KexAlgorithm>,
+    kex: Vec<Kex>,
     host_key: Vec<&'static dyn SignatureAlgorithm>,
     cipher: Vec<Cipher>,
     mac: Vec<&'static dyn MacAlgorithm>,
@@ -28,7 +28,7 @@ pub(super) struct Offer {
 /// What both ends will use.
 #[derive(Debug, Clone, Copy)]
 pub struct Agreement {
-    pub(super) kex: &'static dyn KexAlgorithm,
+    pub(super) kex: Kex,
     pub(super) host_key: &'static dyn SignatureAlgorithm,
     pub(super) to_server: Directional,
     pub(super) to_client: Directional,
@@ -97,7 +97,7 @@ impl Offer {
         let mut host_key = cut(&algorithms.host_key, &provider.signatures, |it| it.name());
         host_key.retain(|it| can_sign(it.name()));
         Self {
-            kex: cut(&algorithms.kex, &provider.kex, |it| it.name()),
+            kex: cut(&algorithms.kex, &provider.kex, Kex::name),
             host_key,
             cipher: cut(&algorithms.cipher, &provider.ciphers, Cipher::name),
             mac: cut(&algorithms.mac, &provider.macs, |it| it.name()),
@@ -135,7 +135,7 @@ impl Offer {
         let kex_names = self
             .kex
             .iter()
-            .map(|it| it.name())
+            .map(Kex::name)
             .chain(markers.iter().copied());
         let cipher = NameList::join(self.cipher.iter().map(Cipher::name), &mut cipher);
         let mac = NameList::join(self.mac.iter().map(|it| it.name()), &mut mac);

@@ -2,8 +2,8 @@
 //! or each step apart for whoever wants to do one of them wrongly.
 
 use super::messages::{
-    AuthRequest, AuthSuccess, ExtInfo, KexInit, KexReply, KexStart, NewKeys, Open,
-    OpenConfirmation, ServiceAccept, ServiceRequest,
+    AuthRequest, AuthSuccess, ExtInfo, Group, GroupReply, GroupRequest, GroupStart, KexInit,
+    KexReply, KexStart, NewKeys, Open, OpenConfirmation, ServiceAccept, ServiceRequest,
 };
 use super::{End, IDENT, Peer, Said, put};
 use crate::null::{self, AeadKey, NullKey, WIDTH, fnv};
@@ -118,6 +118,17 @@ pub(super) fn hash_of(method: &str) -> fn(&[&[u8]]) -> Vec<u8> {
     }
 }
 
+/// min ‖ n ‖ max ‖ p ‖ g (RFC 4419 §3), the latter two as they were on the wire.
+fn group_said(sizes: [u32; 3], prime: &[u8], generator: &[u8]) -> Vec<u8> {
+    let mut said = BytesMut::new();
+    for size in sizes {
+        said.extend_from_slice(&size.to_be_bytes());
+    }
+    put(&mut said, prime);
+    put(&mut said, generator);
+    said.to_vec()
+}
+
 impl<R: Role, E: End> Peer<R, E> {
     /// Introduces itself, and hears the end's introduction.
     #[track_caller]
@@ -141,6 +152,7 @@ impl<R: Role, E: End> Peer<R, E> {
     /// Sends its KEXINIT. The markers in it count in the first exchange alone.
     pub fn offers(&mut self, proposal: &Proposal) {
         self.inits[0] = proposal.payload();
+        self.group.clear();
         self.hash = hash_of(proposal.kex.first().copied().unwrap_or_default());
         self.sends_payload(&proposal.payload());
     }
@@ -206,7 +218,10 @@ impl<R: Role, E: End> Peer<R, E> {
         for part in idents.iter().chain(&inits) {
             put(&mut hashed, part);
         }
-        for part in [host_key, client_share, server_share] {
+        put(&mut hashed, host_key);
+        hashed.extend_from_slice(&self.group);
+        // Shares begin with a one, and are the same as strings and as numbers.
+        for part in [client_share, server_share] {
             put(&mut hashed, part);
         }
         let hash = (self.hash)(&[&hashed, &secret]);
@@ -236,19 +251,49 @@ impl Peer<Client> {
         start: &Said,
     ) -> (Vec<u8>, Keys) {
         let share = [&[1], &[0x5e; WIDTH][..]].concat();
-        let client_share = start.read::<KexStart<'_>>().client_share;
+        let in_group = start.number() == GroupStart::NUMBER;
+        let client_share = if in_group {
+            start.read::<GroupStart<'_>>().client_share
+        } else {
+            start.read::<KexStart<'_>>().client_share
+        };
         let blob = host_key.public_key().as_bytes().clone();
         let keys = self.keys(Side::Server, &blob, client_share, &share);
         let code = null::signature(null::SIGNATURE, host_key.public_key(), &keys.hash);
         let signature = write_signature(null::SIGNATURE, &code);
         let mut reply = BytesMut::new();
-        KexReply {
-            host_key: &blob,
-            server_share: &share,
-            signature: &signature,
+        let (host_key, server_share, signature) = (&blob[..], &share[..], &signature[..]);
+        if in_group {
+            GroupReply {
+                host_key,
+                server_share,
+                signature,
+            }
+            .write(&mut reply);
+        } else {
+            KexReply {
+                host_key,
+                server_share,
+                signature,
+            }
+            .write(&mut reply);
         }
-        .write(&mut reply);
         (reply.to_vec(), keys)
+    }
+
+    /// Hears what sizes of a group the client takes, and names the null provider's; what the client
+    /// sends its share with.
+    #[track_caller]
+    pub fn names_group(&mut self) -> Said {
+        let said = self.expects::<GroupRequest>();
+        let asked: GroupRequest = said.read();
+        let sizes = [asked.min, asked.n, asked.max];
+        self.group = group_said(sizes, &null::GROUP_PRIME, &[2]);
+        self.sends(&Group {
+            p: &null::GROUP_PRIME,
+            g: &[2],
+        });
+        self.expects::<GroupStart<'_>>()
     }
 
     /// Exchanges keys as a server does; the client trusts the host key if it is asked.
@@ -365,6 +410,31 @@ impl<E: End> Peer<Server, E> {
         let code = null::signature(null::SIGNATURE, &key, &keys.hash);
         assert_eq!(reply.signature, write_signature(null::SIGNATURE, &code));
         self.hears_new_keys(&keys, Side::Client);
+        keys
+    }
+
+    /// Asks for a group of these sizes, least, best and most, and hears which it is.
+    #[track_caller]
+    pub fn asks_for_group(&mut self, [min, n, max]: [u32; 3]) {
+        self.sends(&GroupRequest { min, n, max });
+        let said = self.expects::<Group<'_>>();
+        let group: Group<'_> = said.read();
+        self.group = group_said([min, n, max], group.p, group.g);
+    }
+
+    /// Sends its share of a group, and hears the server's; the keys that follow.
+    #[track_caller]
+    pub fn exchanges_shares_in_group(&mut self) -> Keys {
+        let share = [&[1], &[0xc1; WIDTH][..]].concat();
+        self.sends(&GroupStart {
+            client_share: &share,
+        });
+        let said = self.expects::<GroupReply<'_>>();
+        let reply: GroupReply<'_> = said.read();
+        let keys = self.keys(Side::Client, reply.host_key, &share, reply.server_share);
+        let key = PublicKey::new(reply.host_key.to_vec()).expect("the host key has a type");
+        let code = null::signature(null::SIGNATURE, &key, &keys.hash);
+        assert_eq!(reply.signature, write_signature(null::SIGNATURE, &code));
         keys
     }
 

@@ -39,6 +39,14 @@ messages! {
     30 KexStart<'a> { client_share: &'a [u8] }
     /// RFC 5656 §4
     31 KexReply<'a> { host_key: &'a [u8], server_share: &'a [u8], signature: &'a [u8] }
+    /// RFC 4419 §3
+    34 GroupRequest { min: u32, n: u32, max: u32 }
+    /// RFC 4419 §3
+    31 Group<'a> { p: &'a [u8], g: &'a [u8] }
+    /// RFC 4419 §3
+    32 GroupStart<'a> { client_share: &'a [u8] }
+    /// RFC 4419 §3
+    33 GroupReply<'a> { host_key: &'a [u8], server_share: &'a [u8], signature: &'a [u8] }
     /// OpenSSH's PROTOCOL §1.8, as an extension of RFC 8308
     192 Ping<'a> { data: &'a [u8] }
     /// OpenSSH's PROTOCOL §1.8, as an extension of RFC 8308

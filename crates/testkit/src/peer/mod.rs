@@ -46,6 +46,8 @@ pub struct Peer<R: Role, E = Connection<R>> {
     inits: [Vec<u8>; 2],
     /// The hash of the method that was offered last.
     hash: fn(&[&[u8]]) -> Vec<u8>,
+    /// What has been said of a group in this exchange, as it is hashed (RFC 4419 §3).
+    group: Vec<u8>,
     session_id: Option<Vec<u8>>,
     strict: bool,
     /// The end is between its KEXINIT and its NEWKEYS: only transport messages may come.
@@ -125,6 +127,7 @@ impl<R: Role, E: End> Peer<R, E> {
             ident: None,
             inits: [Vec::new(), Vec::new()],
             hash: handshake::hash_of(KEX),
+            group: Vec::new(),
             session_id: None,
             strict: false,
             silent: false,

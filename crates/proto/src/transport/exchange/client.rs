@@ -1,21 +1,44 @@
-//! The client's half of a key exchange: sends its share, checks what the server proves.
+//! The client's half of a key exchange: sends its share, checks what the server proves; and before that,
+//! where the method says so, asks for a group.
 
-use super::{Agreed, Exchange, Outcome, Transcript};
+use super::{Agreed, Exchange, Form, Outcome, Said, Transcript};
 use crate::config::Config;
-use crate::crypto::{ActiveKex, NumberEncoding, PublicKey, split_signature};
+use crate::crypto::{
+    ActiveKex, CryptoProvider, GroupExchange, GroupSizes, Kex, PublicKey, split_signature,
+};
 use crate::error::{Error, PeerMisbehaved};
 use crate::packet::Payload;
 use crate::role::Client;
-use crate::transport::messages::{dh, ecdh};
+use crate::transport::messages::{dh, ecdh, gex};
 use crate::transport::negotiate::Agreement;
 use crate::wire::{self, Malformed, Message, MpInt};
 use bytes::{Bytes, BytesMut};
 
-/// Our share is out; the server's is awaited.
+/// What is awaited of the server.
 #[derive(Debug)]
-pub struct ClientExchange {
+#[non_exhaustive]
+pub enum ClientExchange {
+    /// A group.
+    Group(AwaitsGroup),
+    /// Its share, and the proof that it holds its key.
+    Share(AwaitsShare),
+}
+
+/// A group has been asked for.
+#[derive(Debug)]
+pub struct AwaitsGroup {
     agreement: Agreement,
     transcript: Transcript,
+    method: &'static dyn GroupExchange,
+    asked: GroupSizes,
+}
+
+/// Our share is out.
+#[derive(Debug)]
+pub struct AwaitsShare {
+    agreement: Agreement,
+    transcript: Transcript,
+    form: Form,
     active: Box<dyn ActiveKex>,
 }
 
@@ -27,57 +50,137 @@ impl Exchange for ClientExchange {
         transcript: Transcript,
         config: &Config<Client>,
     ) -> Result<(Self, Option<Bytes>), Error> {
-        let active = agreement.kex.start(&*config.provider.random)?;
-        let mut first = BytesMut::new();
-        match agreement.kex.share_encoding() {
-            NumberEncoding::String => {
-                ecdh::Init {
-                    client_share: active.share(),
-                }
-                .write(&mut first);
+        let (this, first) = match agreement.kex {
+            Kex::Shares(method) => {
+                let next = AwaitsShare {
+                    agreement,
+                    transcript,
+                    form: Form::of(method),
+                    active: method.start(&*config.provider.random)?,
+                };
+                let first = next.init();
+                (Self::Share(next), first)
             }
-            NumberEncoding::MpInt => {
-                dh::Init {
-                    e: MpInt::unsigned(active.share()),
+            Kex::GroupExchange(method) => {
+                let asked = method.sizes();
+                let mut request = BytesMut::new();
+                gex::Request {
+                    min: asked.min,
+                    n: asked.preferred,
+                    max: asked.max,
                 }
-                .write(&mut first);
+                .write(&mut request);
+                let next = AwaitsGroup {
+                    agreement,
+                    transcript,
+                    method,
+                    asked,
+                };
+                (Self::Group(next), request.freeze())
             }
-        }
-        Ok((
-            Self {
-                agreement,
-                transcript,
-                active,
-            },
-            Some(first.freeze()),
-        ))
+        };
+        Ok((this, Some(first)))
     }
 
     fn handle(
         self,
         payload: Payload<Client, wire::Transport>,
-        _config: &Config<Client>,
-    ) -> Result<Outcome, Error> {
-        if payload.number() != ecdh::Reply::NUMBER {
-            return Err(payload.unexpected("key exchange"));
-        }
-        match self.agreement.kex.share_encoding() {
-            NumberEncoding::String => {
-                let reply: ecdh::Reply<'_> = payload.read()?;
-                self.verify(reply.host_key, reply.server_share, reply.signature)
-            }
-            NumberEncoding::MpInt => {
-                let reply: dh::Reply<'_> = payload.read()?;
-                self.verify(reply.host_key, reply.f.magnitude(), reply.signature)
-            }
+        config: &Config<Client>,
+    ) -> Result<Outcome<Self>, Error> {
+        match self {
+            Self::Group(state) => state.handle(&payload, &config.provider),
+            Self::Share(state) => state.handle(&payload),
         }
     }
 }
 
-impl ClientExchange {
-    fn verify(self, host_key: &[u8], share: &[u8], signature: &[u8]) -> Result<Outcome, Error> {
+impl AwaitsGroup {
+    fn handle(
+        self,
+        payload: &Payload<Client, wire::Transport>,
+        provider: &CryptoProvider,
+    ) -> Result<Outcome<ClientExchange>, Error> {
+        if payload.number() != gex::Group::NUMBER {
+            return Err(payload.unexpected("key exchange"));
+        }
+        let group: gex::Group<'_> = payload.read()?;
+        let (prime, generator) = (group.p.magnitude(), group.g.magnitude());
+        let active = self.method.start(prime, generator, &*provider.random)?;
+        let next = AwaitsShare {
+            agreement: self.agreement,
+            transcript: self.transcript,
+            form: Form::InGroup(Said::new(self.asked, prime, generator)),
+            active,
+        };
+        let init = next.init();
+        Ok(Outcome::Continue(ClientExchange::Share(next), init))
+    }
+}
+
+impl AwaitsShare {
+    /// The message with our share.
+    fn init(&self) -> Bytes {
+        let mut init = BytesMut::new();
+        let share = self.active.share();
+        let e = MpInt::unsigned(share);
+        match self.form {
+            Form::Strings => ecdh::Init {
+                client_share: share,
+            }
+            .write(&mut init),
+            Form::Numbers => dh::Init { e }.write(&mut init),
+            Form::InGroup(_) => gex::Init { e }.write(&mut init),
+        }
+        init.freeze()
+    }
+
+    fn handle(
+        self,
+        payload: &Payload<Client, wire::Transport>,
+    ) -> Result<Outcome<ClientExchange>, Error> {
+        let awaited = match self.form {
+            Form::Strings => ecdh::Reply::NUMBER,
+            Form::Numbers => dh::Reply::NUMBER,
+            Form::InGroup(_) => gex::Reply::NUMBER,
+        };
+        if payload.number() != awaited {
+            return Err(payload.unexpected("key exchange"));
+        }
+        match self.form {
+            Form::Strings => {
+                let reply: ecdh::Reply<'_> = payload.read()?;
+                self.verify(awaited, reply.host_key, reply.server_share, reply.signature)
+            }
+            Form::Numbers => {
+                let reply: dh::Reply<'_> = payload.read()?;
+                self.verify(
+                    awaited,
+                    reply.host_key,
+                    reply.f.magnitude(),
+                    reply.signature,
+                )
+            }
+            Form::InGroup(_) => {
+                let reply: gex::Reply<'_> = payload.read()?;
+                self.verify(
+                    awaited,
+                    reply.host_key,
+                    reply.f.magnitude(),
+                    reply.signature,
+                )
+            }
+        }
+    }
+
+    fn verify(
+        self,
+        number: u8,
+        host_key: &[u8],
+        share: &[u8],
+        signature: &[u8],
+    ) -> Result<Outcome<ClientExchange>, Error> {
         let malformed = |cause: Malformed| Error::InvalidMessage {
-            number: 31,
+            number,
             name: "Reply",
             cause,
         };
@@ -90,9 +193,10 @@ impl ClientExchange {
         }
         let ours = self.active.share().to_vec();
         let secret = self.active.finish(share)?;
-        let agreed: Agreed =
-            self.transcript
-                .agree(self.agreement.kex, host_key, &ours, share, &secret);
+        let kex = self.agreement.kex;
+        let agreed: Agreed = self
+            .transcript
+            .agree(kex, &self.form, host_key, &ours, share, &secret);
         algorithm
             .verify(&key, &agreed.hash, signature)
             .map_err(Error::HostKeyUnproven)?;

@@ -1,21 +1,52 @@
-//! The server's half of a key exchange: answers with its share and proves that it holds its key.
+//! The server's half of a key exchange: answers with its share and proves that it holds its key; and
+//! before that, where the method says so, chooses a group.
 
-use super::{Exchange, Outcome, Transcript};
+use super::{Exchange, Form, Outcome, Said, Transcript};
 use crate::config::Config;
-use crate::crypto::{CryptoError, NumberEncoding, write_signature};
+use crate::crypto::{
+    CryptoError, GroupExchange, GroupSizes, Kex, KexAlgorithm, Secret, SecureRandom, ServerGroup,
+    write_signature,
+};
 use crate::error::Error;
 use crate::packet::Payload;
 use crate::role::Server;
-use crate::transport::messages::{dh, ecdh};
+use crate::transport::messages::{dh, ecdh, gex};
 use crate::transport::negotiate::Agreement;
 use crate::wire::{self, Message, MpInt};
 use bytes::{Bytes, BytesMut};
 
-/// The client's share is awaited.
+/// What is awaited of the client.
 #[derive(Debug)]
-pub struct ServerExchange {
+#[non_exhaustive]
+pub enum ServerExchange {
+    /// What sizes of a group it takes.
+    Request(AwaitsRequest),
+    /// Its share.
+    Share(AwaitsShare),
+}
+
+/// Nothing has been said yet; the client is to ask for a group.
+#[derive(Debug)]
+pub struct AwaitsRequest {
     agreement: Agreement,
     transcript: Transcript,
+    method: &'static dyn GroupExchange,
+}
+
+/// In what shares are made is known.
+#[derive(Debug)]
+pub struct AwaitsShare {
+    agreement: Agreement,
+    transcript: Transcript,
+    form: Form,
+    half: Half,
+}
+
+/// What answers a share.
+#[derive(Debug)]
+enum Half {
+    Method(&'static dyn KexAlgorithm),
+    Group(&'static dyn ServerGroup),
 }
 
 impl Exchange for ServerExchange {
@@ -26,74 +57,156 @@ impl Exchange for ServerExchange {
         transcript: Transcript,
         _config: &Config<Server>,
     ) -> Result<(Self, Option<Bytes>), Error> {
-        Ok((
-            Self {
+        let this = match agreement.kex {
+            Kex::Shares(method) => Self::Share(AwaitsShare {
                 agreement,
                 transcript,
-            },
-            None,
-        ))
+                form: Form::of(method),
+                half: Half::Method(method),
+            }),
+            Kex::GroupExchange(method) => Self::Request(AwaitsRequest {
+                agreement,
+                transcript,
+                method,
+            }),
+        };
+        Ok((this, None))
     }
 
     fn handle(
         self,
         payload: Payload<Server, wire::Transport>,
         config: &Config<Server>,
-    ) -> Result<Outcome, Error> {
-        if payload.number() != ecdh::Init::NUMBER {
-            return Err(payload.unexpected("key exchange"));
-        }
-        match self.agreement.kex.share_encoding() {
-            NumberEncoding::String => {
-                let init: ecdh::Init<'_> = payload.read()?;
-                self.answer(init.client_share, config)
-            }
-            NumberEncoding::MpInt => {
-                let init: dh::Init<'_> = payload.read()?;
-                self.answer(init.e.magnitude(), config)
-            }
+    ) -> Result<Outcome<Self>, Error> {
+        match self {
+            Self::Request(state) => state.handle(&payload),
+            Self::Share(state) => state.handle(&payload, config),
         }
     }
 }
 
-impl ServerExchange {
-    fn answer(self, client_share: &[u8], config: &Config<Server>) -> Result<Outcome, Error> {
+impl AwaitsRequest {
+    fn handle(
+        self,
+        payload: &Payload<Server, wire::Transport>,
+    ) -> Result<Outcome<ServerExchange>, Error> {
+        if payload.number() != gex::Request::NUMBER {
+            return Err(payload.unexpected("key exchange"));
+        }
+        let request: gex::Request = payload.read()?;
+        let asked = GroupSizes {
+            min: request.min,
+            preferred: request.n,
+            max: request.max,
+        };
+        let group = self.method.choose(asked)?;
+        let (prime, generator) = (group.prime(), group.generator());
+        let mut answer = BytesMut::new();
+        gex::Group {
+            p: MpInt::unsigned(prime),
+            g: MpInt::unsigned(generator),
+        }
+        .write(&mut answer);
+        let next = AwaitsShare {
+            agreement: self.agreement,
+            transcript: self.transcript,
+            form: Form::InGroup(Said::new(asked, prime, generator)),
+            half: Half::Group(group),
+        };
+        Ok(Outcome::Continue(
+            ServerExchange::Share(next),
+            answer.freeze(),
+        ))
+    }
+}
+
+impl AwaitsShare {
+    fn handle(
+        self,
+        payload: &Payload<Server, wire::Transport>,
+        config: &Config<Server>,
+    ) -> Result<Outcome<ServerExchange>, Error> {
+        let awaited = match self.form {
+            Form::Strings => ecdh::Init::NUMBER,
+            Form::Numbers => dh::Init::NUMBER,
+            Form::InGroup(_) => gex::Init::NUMBER,
+        };
+        if payload.number() != awaited {
+            return Err(payload.unexpected("key exchange"));
+        }
+        match self.form {
+            Form::Strings => {
+                let init: ecdh::Init<'_> = payload.read()?;
+                self.answer(init.client_share, config)
+            }
+            Form::Numbers => {
+                let init: dh::Init<'_> = payload.read()?;
+                self.answer(init.e.magnitude(), config)
+            }
+            Form::InGroup(_) => {
+                let init: gex::Init<'_> = payload.read()?;
+                self.answer(init.e.magnitude(), config)
+            }
+        }
+    }
+
+    fn answer(
+        self,
+        client_share: &[u8],
+        config: &Config<Server>,
+    ) -> Result<Outcome<ServerExchange>, Error> {
         let random = &*config.provider.random;
         let algorithm = self.agreement.host_key.name();
         let key = config
             .local
             .signer(algorithm)
             .ok_or(CryptoError::Failed("no host key for the agreed algorithm"))?;
-        let (server_share, secret) = self.agreement.kex.respond(client_share, random)?;
+        let (server_share, secret) = self.half.respond(client_share, random)?;
         let host_key = key.public_key().as_bytes();
         let agreed = self.transcript.agree(
             self.agreement.kex,
+            &self.form,
             host_key,
             client_share,
             &server_share,
             &secret,
         );
         let signature = write_signature(algorithm, &key.sign(algorithm, &agreed.hash, random)?);
+        let (signature, f) = (&signature, MpInt::unsigned(&server_share));
         let mut reply = BytesMut::new();
-        match self.agreement.kex.share_encoding() {
-            NumberEncoding::String => {
-                ecdh::Reply {
-                    host_key,
-                    server_share: &server_share,
-                    signature: &signature,
-                }
-                .write(&mut reply);
+        match self.form {
+            Form::Strings => ecdh::Reply {
+                host_key,
+                server_share: &server_share,
+                signature,
             }
-            NumberEncoding::MpInt => {
-                let f = MpInt::unsigned(&server_share);
-                dh::Reply {
-                    host_key,
-                    f,
-                    signature: &signature,
-                }
-                .write(&mut reply);
+            .write(&mut reply),
+            Form::Numbers => dh::Reply {
+                host_key,
+                f,
+                signature,
             }
+            .write(&mut reply),
+            Form::InGroup(_) => gex::Reply {
+                host_key,
+                f,
+                signature,
+            }
+            .write(&mut reply),
         }
         Ok(Outcome::Reply(reply.freeze(), agreed))
+    }
+}
+
+impl Half {
+    fn respond(
+        &self,
+        client_share: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Result<(Vec<u8>, Secret), CryptoError> {
+        match self {
+            Self::Method(it) => it.respond(client_share, random),
+            Self::Group(it) => it.respond(client_share, random),
+        }
     }
 }
