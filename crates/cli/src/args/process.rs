@@ -102,4 +102,4 @@ Examples:
 
 It connects, looks at the directories as they are, and shows each request that would be made, in
 order. Nothing is changed, neither there nor here, and no contents are transferred. The local
-directory and the journal of a get are looked at; what a send's journal knows is planned again. UUIDs of temporary names are drawn anew at each run.";
+directory and the journal are looked at only. UUIDs of temporary names are drawn anew at each run.";

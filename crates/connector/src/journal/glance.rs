@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::fetch::{Source, find};
-use super::{Journal, database, lock, now};
+use super::{Fault, Journal, SendKey, database, lock, now};
 use crate::error::{Class, Error, Result};
+use crate::path::RemotePath;
 
 /// What knows which files were handled.
 #[derive(Clone, Debug)]
@@ -65,26 +66,55 @@ impl Glance {
     }
 
     async fn handled(&self, sources: Vec<Source>) -> Result<Vec<bool>> {
+        let since = self.since;
+        self.look(move |transaction| {
+            let mut handled = Vec::with_capacity(sources.len());
+            for source in &sources {
+                let found = find(transaction, source)?;
+                handled.push(found.is_some_and(|found| found.is_done(since)));
+            }
+            Ok(handled)
+        })
+        .await
+    }
+
+    /// Where a document stands that was sent to its end.
+    ///
+    /// # Errors
+    /// `local-io`.
+    pub(crate) async fn sent(&self, key: SendKey) -> Result<Option<RemotePath>> {
+        let since = self.since;
+        self.look(move |transaction| {
+            let found = transaction
+                .prepare_cached(
+                    "SELECT path FROM sends WHERE account = ?1 AND document = ?2 \
+                     AND directory = ?3 AND state = 'done' AND (?4 IS NULL OR seen_at >= ?4)",
+                )?
+                .query_row(
+                    params![key.account, key.document, key.directory.as_bytes(), since],
+                    |row| row.get::<_, Vec<u8>>(0),
+                )
+                .optional()?;
+            Ok(found.map(RemotePath::new))
+        })
+        .await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T> {
         let this = self.clone();
-        let looked = tokio::task::spawn_blocking(move || this.handled_now(&sources)).await;
+        let looking = move || {
+            let mut connection = lock(&this.connection);
+            let looked = connection.transaction().map_err(Fault::from);
+            let looked = looked.and_then(|transaction| work(&transaction));
+            looked.map_err(|fault| database::explain(fault, "looking into", &this.path))
+        };
+        let looked = tokio::task::spawn_blocking(looking).await;
         looked.unwrap_or_else(|error| {
             let message = format!("looking into the journal did not come to an end: {error}");
             Err(Error::new(Class::LocalIo, message))
         })
-    }
-
-    fn handled_now(&self, sources: &[Source]) -> Result<Vec<bool>> {
-        let mut connection = lock(&self.connection);
-        let looking = |connection: &mut Connection| {
-            let transaction = connection.transaction()?;
-            let mut handled = Vec::with_capacity(sources.len());
-            for source in sources {
-                let found = find(&transaction, source)?;
-                handled.push(found.is_some_and(|found| found.is_done(self.since)));
-            }
-            Ok(handled)
-        };
-        looking(&mut connection)
-            .map_err(|fault| database::explain(fault, "looking into", &self.path))
     }
 }

@@ -296,6 +296,31 @@ async fn a_plan_knows_what_the_journal_has_as_handled_and_leaves_it_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_plan_knows_what_was_sent() {
+    let server = server(Behaviour::openssh());
+    let folder = tempfile::tempdir().unwrap();
+    let send = Send {
+        remote_directory: Some("in".to_owned()),
+        journal: Some(folder.path().join("journal")),
+        ..Send::default()
+    };
+    let operation = Operation::from(send);
+    let connector = || Connector::new(server.clone(), connection());
+    let [first, second] = [(); 2].map(|()| async {
+        let (plan, planned) = Plan::new();
+        let foreseen = outcomes(&connector().planned(&plan), &operation).await;
+        let (transcript, run) = Transcript::to_receiver();
+        let came = outcomes(&connector().with_transcript(transcript), &operation).await;
+        assert_eq!(foreseen, came);
+        same("send", &asked(planned), &asked(run));
+        came
+    });
+    assert_eq!(first.await, [Status::Ok; 2]);
+    let known = Status::Skipped(SkipReason::AlreadyProcessed);
+    assert_eq!(second.await, [known; 2]);
+}
+
+#[tokio::test]
 async fn a_plan_knows_which_local_names_are_taken() {
     for (rule, status, local) in [
         (LocalIfExists::Error, Status::Failed, None),

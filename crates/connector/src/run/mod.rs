@@ -198,7 +198,7 @@ impl<C: Connect> Connector<C> {
 
     /// The same, planned: [`run`](Self::run) then tells `plan` what it would ask of the server, and
     /// changes nothing, neither there nor here. Files that are got go nowhere, the directory that
-    /// they would go to and the journal of a Get are looked at only, and nothing is written where the
+    /// they would go to and the journal are looked at only, and nothing is written where the
     /// connection's `transcript` says.
     pub fn planned(self, plan: &Plan) -> Connector<Planned<C>> {
         let account = self.connection.account();

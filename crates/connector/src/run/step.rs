@@ -432,9 +432,9 @@ impl<C: Connect> Step<C> {
         let path = path.to_owned();
         let unopened = |error| Error::new(Class::LocalIo, format!("opening the journal: {error}"));
         if self.rehearsal == Rehearsal::Yes {
-            let Operation::Get(_) = operation else {
+            if self.foreseen.journal.is_some() {
                 return Ok(());
-            };
+            }
             let keep = operation.journal_keep();
             let looking = tokio::task::spawn_blocking(move || Glance::open(&path, keep)).await;
             self.foreseen.journal = looking.map_err(unopened)??;

@@ -31,7 +31,8 @@ impl Sending<'_> {
         outcome: &mut Outcome,
     ) -> Result<Stage> {
         let Some(journal) = &step.journal else {
-            return Ok(Stage::Check);
+            let properties = &outcome.properties;
+            return self.recall_planned(step, places, properties).await;
         };
         if !self.record.is_kept() {
             let document = self.document_id(&outcome.properties).await?;
@@ -287,6 +288,29 @@ impl Sending<'_> {
             state.name()
         ))
         .with_hint("finish it with the options it was begun with, or sansftp journal forget it"))
+    }
+
+    /// What a plan makes of a journal: a document that was sent to its end is not sent again.
+    async fn recall_planned<C: Connect>(
+        &mut self,
+        step: &Step<C>,
+        places: &Places,
+        properties: &Properties,
+    ) -> Result<Stage> {
+        let Some(glance) = &step.foreseen.journal else {
+            return Ok(Stage::Check);
+        };
+        let sent = glance.sent(SendKey {
+            account: step.session.connection().account(),
+            document: self.document_id(properties).await?,
+            directory: places.directory.clone(),
+        });
+        let Some(path) = sent.await? else {
+            return Ok(Stage::Check);
+        };
+        self.published = Some(path);
+        self.left = Some(SkipReason::AlreadyProcessed);
+        Ok(Stage::Done)
     }
 
     /// The document's id in the journal.
