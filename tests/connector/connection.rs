@@ -356,6 +356,31 @@ async fn host_key_policy() {
     world.login(with("accept-any")).await.unwrap();
 }
 
+/// CVE-2025-26465: an error on the way to a judgement is no consent.
+#[tokio::test]
+async fn a_host_key_that_cannot_be_compared_or_recorded_is_not_trusted() {
+    let world = World::start();
+    let directory = world.path("inbox");
+    for (file, classes) in [
+        (directory.to_str().unwrap(), [Class::Configuration; 2]),
+        ("/dev/null/hosts", [Class::Configuration; 2]),
+        // It is not there, and cannot be made.
+        ("/proc/none/hosts", [Class::HostKey, Class::LocalIo]),
+    ] {
+        for (policy, class) in ["strict", "accept-new"].into_iter().zip(classes) {
+            let keys = format!("host-key-policy = '{policy}'\nknown-hosts-file = '{file}'");
+            let mut connection = world.connection(&keys);
+            connection.known_host.clear();
+            let login = world.login(connection).await;
+            assert_eq!(
+                login.map_err(|(class, _)| class),
+                Err(class),
+                "{file} {policy}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn algorithms() {
     assert_eq!(Connection::default().algorithms, "modern".parse().unwrap());
