@@ -15,8 +15,8 @@ use sansftp_proto::wire::{Field, Message, NameList, Reader, Rest, Text};
 use sansftp_testkit::null::{self, NullKey, WideKex};
 use sansftp_testkit::pair::Ends;
 use sansftp_testkit::peer::messages::{
-    AuthFailure, AuthSuccess, Disconnect, ExtInfo, KexReply, KexStart, NewKeys, Open, OpenFailure,
-    Ping, ServiceAccept,
+    AuthFailure, AuthSuccess, Disconnect, ExtInfo, Group, KexReply, KexStart, NewKeys, Open,
+    OpenFailure, Ping, ServiceAccept,
 };
 use sansftp_testkit::peer::{Keys, Peer, Proposal};
 use sansftp_testkit::suite::Suite;
@@ -278,6 +278,21 @@ fn each_message_of_the_exchange_cut_anywhere_ends_it() {
             let mut peer = Peer::of_null_server();
             peer.greets();
             peer.offers(&Proposal::default());
+            peer
+        },
+    );
+    ends(
+        &payload(&Group {
+            p: &null::GROUP_PRIME,
+            g: &[2],
+        }),
+        || {
+            let mut peer = Peer::of_null_client();
+            peer.greets();
+            peer.offers(&Proposal {
+                kex: vec![null::KEX_GROUP],
+                ..Proposal::default()
+            });
             peer
         },
     );

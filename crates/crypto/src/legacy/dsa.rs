@@ -89,7 +89,7 @@ impl Public {
             let number = BoxedUint::from_be_slice(number, modulo_p.bits_precision())
                 .map_err(|_| BAD_NUMBERS)?;
             let less = number.cmp_vartime(modulo_p.modulus().as_ref()).is_lt();
-            if !less || number.cmp_vartime(&BoxedUint::one()).is_le() {
+            if !less || number.cmp_vartime(BoxedUint::one()).is_le() {
                 return Err(BAD_NUMBERS);
             }
             let number = BoxedMontyForm::new(number, &modulo_p);
@@ -183,7 +183,7 @@ impl Signer {
             return Err(APART);
         }
         let derived = public.g.pow_bounded_exp(&number, Q_BITS).retrieve();
-        if derived.cmp_vartime(&public.y.retrieve()).is_ne() {
+        if derived.cmp_vartime(public.y.retrieve()).is_ne() {
             return Err(APART);
         }
         Ok(Self { public, x })
