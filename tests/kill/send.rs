@@ -97,7 +97,7 @@ fn round(amount: &Amount, host: Host, seed: u64, how: How) -> States {
             words.push("--move-to-directory=in/ready".to_owned());
         }
     }
-    let watch = watch(how, &old, &new, target.clone());
+    let watch = watch(how, &old, &new, [&target, &ready].map(PathBuf::clone));
     let (outcomes, states) = scene.play(amount, seed, "send", "in", &words);
     println!("seed {seed}: {} looks", watch.end());
 
@@ -120,16 +120,28 @@ fn round(amount: &Amount, host: Host, seed: u64, how: How) -> States {
     states
 }
 
-/// With overwrite each name is there at every look, with all of the old content or all of the new.
+/// With overwrite each name is there at every look, with all of the old content or all of the new. Else what is there under
+/// a name has all of its content.
 fn watch(
     how: How,
     old: &BTreeMap<String, Vec<u8>>,
     new: &BTreeMap<String, Vec<u8>>,
-    target: PathBuf,
+    [target, ready]: [PathBuf; 2],
 ) -> Watch {
     let (old, new) = (old.clone(), new.clone());
     Watch::begin(move || {
         if how != How::Overwrite {
+            for directory in [&target, &ready] {
+                for (name, whole) in &new {
+                    // Not published yet, or moved on just now.
+                    let Ok(there) = fs::read(directory.join(name)) else {
+                        continue;
+                    };
+                    if there != *whole {
+                        return Err(format!("{name} has {} bytes of its content", there.len()));
+                    }
+                }
+            }
             return Ok(());
         }
         for (name, old) in &old {
