@@ -1,11 +1,12 @@
 //! Keys that change every 1 MiB while files move in both directions, at the server's wish, at ours,
 //! and at both (RFC 4253 §9, RFC 4344 §3).
 
-use crate::common::{Login, disk_hash, get_hash, put_noise};
-use sansftp_crypto::default_provider;
+use crate::common::{Login, disk_hash, get_hash, put, put_noise};
+use sansftp_crypto::{OsRandom, ZLIB, default_provider, rustcrypto};
 use sansftp_proto::session::Config;
 use sansftp_testkit::sshd::{Sftp, Sshd};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
@@ -100,6 +101,32 @@ async fn keys_change_in_cbc_mode() {
     for suite in [CBC, CBC_ETM, TRIPLE_DES] {
         moves(Wish::Servers, suite, 8).await;
         moves(Wish::Ours, suite, 8).await;
+    }
+}
+
+#[tokio::test]
+async fn compression_begins_anew_with_each_exchange() {
+    let sshd = Sshd::builder()
+        .sftp(Sftp::Internal)
+        .config("RekeyLimit 1M")
+        .start();
+    let pure = rustcrypto::provider(Arc::new(OsRandom));
+    for (provider, name) in [(default_provider(), "a"), (pure, "b")] {
+        let mut config = Config::client(provider);
+        config.compression = Some(ZLIB);
+        let (client, sftp) = Login::new(&sshd).config(config).session().await;
+        let agreed = client.negotiated().unwrap();
+        assert_eq!(agreed.compression_to_server, Some(ZLIB.name()));
+        assert_eq!(agreed.compression_to_client, Some(ZLIB.name()));
+        let sent = put_noise(&sftp, name.as_bytes(), 4 * MIB).await;
+        assert_eq!(disk_hash(&sshd.home().join(name)), sent);
+        assert_eq!(get_hash(&sftp, name.as_bytes()).await, sent);
+        let text = b"a line that comes again\n".repeat(200_000);
+        let file = format!("{name}.text");
+        put(&sftp, file.as_bytes(), &text).await;
+        assert_eq!(std::fs::read(sshd.home().join(&file)).unwrap(), text);
+        assert!(client.exchanges() >= 4, "{}", client.exchanges());
+        client.close().await;
     }
 }
 

@@ -58,6 +58,7 @@ bodies! {
     keys 20000 of 300;
     known_hosts 20000 of 300;
     ssh_config 20000 of 300;
+    zlib 300 of 3000;
 }
 
 #[test]

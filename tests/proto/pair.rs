@@ -1,10 +1,11 @@
 //! Two connections opposite each other, over each provider and at each fragmentation (RFC 4253, 4252, 4254).
 
 use bytes::Bytes;
+use sansftp_crypto::ZLIB;
 use sansftp_proto::auth::client::{Credential, Event as ClientAuth};
 use sansftp_proto::auth::server::{Offered, Verdict};
 use sansftp_proto::auth::{Method, Prompt};
-use sansftp_proto::connection::{ChannelEvent, OpenFailureReason, ToClient, ToServer};
+use sansftp_proto::connection::{ChannelEvent, ChannelId, OpenFailureReason, ToClient, ToServer};
 use sansftp_proto::crypto::Secret;
 use sansftp_proto::error::{DisconnectReason, Error};
 use sansftp_proto::session::{ClientEvent, Common, ServerEvent, Trust};
@@ -35,6 +36,13 @@ macro_rules! over {
                 FRAGMENTS
                     .into_iter()
                     .for_each(|bytes| super::data_crosses_a_rekey(SUITE, bytes));
+            }
+
+            #[test]
+            fn compressed_data_crosses_a_rekey_at_any_fragmentation() {
+                FRAGMENTS
+                    .into_iter()
+                    .for_each(|bytes| super::compressed_data_crosses_a_rekey(SUITE, bytes));
             }
 
             #[test]
@@ -95,6 +103,46 @@ fn connects_to_a_channel(suite: Suite, bytes: usize) {
 fn data_crosses_a_rekey(suite: Suite, bytes: usize) {
     let mut pair = Pair::over(suite);
     pair.fragment(bytes);
+    data_crosses(&mut pair);
+}
+
+/// And is short on the way, from the first message behind the end of authentication on.
+fn compressed_data_crosses_a_rekey(suite: Suite, bytes: usize) {
+    let mut ends = Ends::over(suite);
+    ends.client.compression = Some(ZLIB);
+    ends.server.compression = Some(ZLIB);
+    let mut pair = ends.start();
+    pair.fragment(bytes);
+    let (ours, theirs) = data_crosses(&mut pair);
+    let names = pair.client.negotiated().unwrap();
+    assert_eq!(names.compression_to_server, Some("zlib@openssh.com"));
+    assert_eq!(names.compression_to_client, Some("zlib@openssh.com"));
+    pair.to_server.record();
+    let zeros = Bytes::from(vec![0; 20_000]);
+    pair.client_mux().write(ours, zeros.clone()).unwrap();
+    pair.drive();
+    let sent = pair.to_server.written().len();
+    assert!(sent < 1000, "{sent} bytes for 20,000 zeros");
+    let read: Vec<_> = std::iter::from_fn(|| pair.server_mux().read(theirs)).collect();
+    assert_eq!(read.concat(), zeros);
+}
+
+#[test]
+fn compression_takes_two_and_else_there_is_none() {
+    for (client, server) in [(Some(ZLIB), None), (None, Some(ZLIB))] {
+        let mut ends = Ends::over(Suite::Null);
+        ends.client.compression = client;
+        ends.server.compression = server;
+        let mut pair = ends.start();
+        pair.connect();
+        let names = pair.client.negotiated().unwrap();
+        assert_eq!(names.compression_to_server, None);
+        assert_eq!(names.compression_to_client, None);
+        let _ = pair.channel();
+    }
+}
+
+fn data_crosses(pair: &mut Pair) -> (ChannelId, ChannelId) {
     pair.connect();
     let (ours, theirs) = pair.channel();
     for round in 0..3u8 {
@@ -133,6 +181,7 @@ fn data_crosses_a_rekey(suite: Suite, bytes: usize) {
             .any(|it| matches!(it, ClientEvent::HostKey(_))),
         "asked twice"
     );
+    (ours, theirs)
 }
 
 fn a_key_logs_in(suite: Suite) {

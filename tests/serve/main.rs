@@ -7,6 +7,7 @@
 mod audit;
 mod bounds;
 mod clients;
+mod compressed;
 mod crowd;
 mod drops;
 mod files;

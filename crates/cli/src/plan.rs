@@ -622,6 +622,7 @@ impl<'a> Configured<'a> {
         over(&mut connection.retry_delay, &session.retry_delay);
         over(&mut connection.memory, &session.memory);
         over_option(&mut connection.rekey_limit, &session.rekey_limit);
+        over(&mut connection.compression, &session.compression);
         over_option(&mut connection.transcript, &session.transcript);
     }
 

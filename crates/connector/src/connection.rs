@@ -110,6 +110,8 @@ pub struct Connection {
     /// Bytes between key exchanges; the cipher's own bound when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rekey_limit: Option<ByteSize>,
+    /// Whether `zlib@openssh.com` is offered. Worth it on slow lines, for what is not compressed already.
+    pub compression: bool,
     /// A file on this machine into which everything is written that is asked of the server, one line
     /// of JSON each, without contents and secrets; written on at its end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +148,7 @@ impl Default for Connection {
             retry_delay: RetryDelay::default(),
             memory: ByteSize(64 << 20),
             rekey_limit: None,
+            compression: false,
             transcript: None,
         }
     }

@@ -44,6 +44,7 @@ mod nistp521;
 mod pkcs1;
 mod random;
 mod rsa;
+mod zlib;
 
 #[cfg(all(feature = "ring", feature = "rustcrypto"))]
 pub use default::default_provider;
@@ -51,6 +52,7 @@ pub use generate::{generate_ecdsa, generate_ed25519};
 #[cfg(feature = "legacy")]
 pub use legacy::with_short_rsa;
 pub use random::{OsRandom, SeededRandom};
+pub use zlib::ZLIB;
 
 #[cfg(all(test, feature = "ring", feature = "rustcrypto"))]
 mod tests;

@@ -84,6 +84,8 @@ pub enum PeerMisbehaved {
     BadPadding,
     /// A packet without a message in it.
     EmptyPayload,
+    /// A payload that does not decompress, or to more than is read (RFC 4253 §6.2).
+    BadCompression,
     /// In strict key exchange something came before KEXINIT.
     KexInitNotFirst,
     /// A second KEXINIT before NEWKEYS (RFC 4253 §7.1).
@@ -262,6 +264,7 @@ impl fmt::Display for PeerMisbehaved {
             Self::BadPacketLength => "a packet of a length that cannot be",
             Self::BadPadding => "padding of a length that cannot be",
             Self::EmptyPayload => "a packet without a message",
+            Self::BadCompression => "a packet that does not decompress, or to too much",
             Self::KexInitNotFirst => "something came before KEXINIT in a strict key exchange",
             Self::DuplicateKexInit => "a second KEXINIT within one key exchange",
             Self::NewKeysWithoutExchange => "NEWKEYS without a finished key exchange",

@@ -10,7 +10,7 @@ pub mod host_keys;
 pub mod local;
 pub mod service;
 
-pub use sansftp_crypto::default_provider;
+pub use sansftp_crypto::{ZLIB, default_provider};
 
 /// What serves SFTP: the traits of what is served, and how.
 pub mod sftp {

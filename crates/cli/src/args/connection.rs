@@ -143,6 +143,9 @@ pub(crate) struct SessionArgs {
     /// Bytes between key exchanges, such as 1GiB; what the cipher can bear when unset.
     #[arg(long, value_name = "SIZE")]
     pub(crate) rekey_limit: Option<ByteSize>,
+    /// Compress what is sent, and have the server do so, if it can; worth it on slow lines alone.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) compression: Option<bool>,
     /// Write everything that is asked of the server into this file, one JSON object a line, without
     /// contents and secrets. A file that is there is written on at its end.
     #[arg(long, value_name = "FILE")]

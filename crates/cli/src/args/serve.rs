@@ -96,6 +96,9 @@ pub(crate) struct HostArgs {
         conflicts_with = "stdio"
     )]
     pub(crate) algorithms: Selection,
+    /// Compress for clients that ask for it, with zlib@openssh.com. Costs time, and 400 KiB a session.
+    #[arg(long, conflicts_with = "stdio")]
+    pub(crate) compression: bool,
 }
 
 /// Bounds.

@@ -259,6 +259,8 @@ pub(super) fn report(report: &Report<'_>) -> String {
         cipher_to_client,
         mac_to_server,
         mac_to_client,
+        compression_to_server,
+        compression_to_client,
         strict_kex,
         extensions,
         limits,
@@ -272,6 +274,7 @@ pub(super) fn report(report: &Report<'_>) -> String {
         }
     };
     let mac = |mac: &Option<String>| mac.clone().unwrap_or_else(|| "by the cipher".to_owned());
+    let compression = |method: &Option<String>| method.clone().unwrap_or_else(|| "none".to_owned());
     let strict = if *strict_kex { "strict" } else { "not strict" };
     let kind = host_key.split(' ').next().unwrap_or_default();
     let mut lines = vec![
@@ -287,6 +290,13 @@ pub(super) fn report(report: &Report<'_>) -> String {
         (
             "integrity",
             both_ways(&mac(mac_to_server), &mac(mac_to_client)),
+        ),
+        (
+            "compression",
+            both_ways(
+                &compression(compression_to_server),
+                &compression(compression_to_client),
+            ),
         ),
         ("extensions", list(extensions)),
     ];

@@ -50,6 +50,8 @@ pub(crate) struct Site {
     pub(crate) host_keys: HostKeyFiles,
     /// What is offered.
     pub(crate) algorithms: Selection,
+    /// Whether clients that ask for compression get it.
+    pub(crate) compression: bool,
     /// The bounds.
     pub(crate) bounds: Bounds,
 }
@@ -254,6 +256,7 @@ fn site(args: &ServeArgs, environment: &Environment) -> Result<Site> {
         who: who(args, environment)?,
         host_keys,
         algorithms: args.keys.algorithms.clone(),
+        compression: args.keys.compression,
         bounds: Bounds {
             startups: limits.max_startups,
             sessions: limits.max_sessions,

@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use sansftp_connector::{Class, Error, Result, printable};
 use sansftp_proto::crypto::{CryptoProvider, Secret};
+use sansftp_server::ZLIB;
 use sansftp_server::host_keys::HostKeys;
 use sansftp_server::local::LocalFs;
 use sansftp_server::service::{Bound, Event, Limits, Service, StandardError, Stdio};
@@ -270,10 +271,11 @@ fn service(
         }
     }?;
     let (users, password) = users(&site.who, &provider)?;
-    let config = site
+    let mut config = site
         .algorithms
         .configure(provider, &keys)
         .map_err(|error| Error::configuration(error.to_string()))?;
+    config.compression = site.compression.then_some(ZLIB);
     let files = LocalFs::new(&site.directory).map_err(|error| local(&error))?;
     let service = Service::new(
         config,

@@ -226,7 +226,7 @@ impl SftpConnect {
                 .as_ref()
                 .map_or_else(String::new, |it| of(it).to_owned())
         };
-        let mac = |of: fn(&sansftp_proto::transport::Negotiated) -> Option<&'static str>| {
+        let optional = |of: fn(&sansftp_proto::transport::Negotiated) -> Option<&'static str>| {
             negotiated.as_ref().and_then(of).map(str::to_owned)
         };
         let key = client.host_key();
@@ -242,8 +242,10 @@ impl SftpConnect {
             fingerprint: key.as_ref().map(sha256_fingerprint).unwrap_or_default(),
             cipher_to_server: name(|it| it.cipher_to_server),
             cipher_to_client: name(|it| it.cipher_to_client),
-            mac_to_server: mac(|it| it.mac_to_server),
-            mac_to_client: mac(|it| it.mac_to_client),
+            mac_to_server: optional(|it| it.mac_to_server),
+            mac_to_client: optional(|it| it.mac_to_client),
+            compression_to_server: optional(|it| it.compression_to_server),
+            compression_to_client: optional(|it| it.compression_to_client),
             strict_kex: negotiated.as_ref().is_some_and(|it| it.strict_kex),
             extensions: sftp
                 .extensions()
@@ -289,6 +291,10 @@ pub struct Details {
     pub mac_to_server: Option<String>,
     /// None beside a cipher that authenticates by itself.
     pub mac_to_client: Option<String>,
+    /// Compression from us to the server, if any.
+    pub compression_to_server: Option<String>,
+    /// Compression from the server to us, if any.
+    pub compression_to_client: Option<String>,
     /// Whether the key exchange was strict.
     pub strict_kex: bool,
     /// The extensions of SFTP that the server announced and we know.

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sansftp_crypto::default_provider;
+use sansftp_crypto::{ZLIB, default_provider};
 use sansftp_proto::auth::Prompt;
 use sansftp_proto::config::{Algorithms as Names, Config, KeepAlive};
 use sansftp_proto::crypto::{CryptoProvider, Secret};
@@ -116,6 +116,7 @@ impl Party {
         let mut config = Config::client(self.provider.clone());
         config.algorithms = self.algorithms.clone();
         prefer(&mut config.algorithms.host_key, &judge.known_kinds());
+        config.compression = self.connection.compression.then_some(ZLIB);
         config.limits.rekey_bytes = self.connection.rekey_limit.map(|it| it.0);
         config.keepalive = (!self.connection.keepalive.is_zero()).then_some(KeepAlive {
             interval: self.connection.keepalive,

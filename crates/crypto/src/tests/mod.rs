@@ -13,6 +13,7 @@ mod macs;
 mod profiles;
 mod signatures;
 mod speed;
+mod zlib;
 
 pub(crate) use drbg::{Drbg, kat};
 

@@ -581,6 +581,7 @@ impl Machine for Auth {
     type Role = Client;
     type Event = Event;
     const IGNORED_LATE: &'static [u8] = &[];
+    const LAST: Option<u8> = None;
 
     fn start(session: SessionId, config: Arc<Config<Client>>) -> Self {
         let mut out = BytesMut::new();

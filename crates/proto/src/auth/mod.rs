@@ -174,6 +174,8 @@ pub trait Machine: Sized + Debug + Send {
     type Event: Debug + Send;
     /// Messages that may still arrive after success, and are dropped (RFC 4252 §5.1).
     const IGNORED_LATE: &'static [u8];
+    /// The number of what this end still has to say once it is done, if anything.
+    const LAST: Option<u8>;
 
     /// Begins, once a first key exchange has made a session id.
     fn start(session: SessionId, config: Arc<Config<Self::Role>>) -> Self;

@@ -574,6 +574,7 @@ impl Machine for Auth {
     type Event = Event;
     // RFC 4252 §5.1: requests after SUCCESS "SHOULD be silently ignored".
     const IGNORED_LATE: &'static [u8] = &[Request::NUMBER];
+    const LAST: Option<u8> = Some(Success::NUMBER);
 
     fn start(session: SessionId, config: Arc<Config<Server>>) -> Self {
         Self {

@@ -14,6 +14,7 @@
 
 mod certificate;
 mod cipher;
+mod compression;
 mod kex;
 mod mac;
 mod secret;
@@ -23,6 +24,7 @@ pub use certificate::{CERTIFICATE, Certified, split_certificate};
 pub use cipher::{
     AeadAlgorithm, Cipher, OpenPacket, SealPacket, StreamAlgorithm, StreamCipher, Unauthenticated,
 };
+pub use compression::{Compress, CompressionAlgorithm, Decompress, Undecompressed};
 pub use kex::{
     ActiveKex, GroupExchange, GroupSizes, Hash, Kex, KexAlgorithm, NumberEncoding, ServerGroup,
 };

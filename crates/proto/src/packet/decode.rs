@@ -2,8 +2,9 @@
 
 use super::Payload;
 use super::budget::Budget;
+use super::delayed::{Begin, Delayed};
 use super::plain::Plain;
-use crate::crypto::OpenPacket;
+use crate::crypto::{CompressionAlgorithm, Decompress, OpenPacket};
 use crate::error::{Error, PeerMisbehaved};
 use crate::limits;
 use bytes::{Buf, BytesMut};
@@ -15,6 +16,7 @@ pub(crate) struct Decoder {
     seq: u32,
     packets: u64,
     budget: Budget,
+    compression: Delayed<dyn Decompress>,
     front: Front,
 }
 
@@ -40,6 +42,7 @@ impl Decoder {
             seq: 0,
             packets: 0,
             budget: Budget::unlimited(),
+            compression: Delayed::new(),
             front: Front::Unknown,
         }
     }
@@ -88,7 +91,13 @@ impl Decoder {
             .filter(|&end| padding >= 4 && end >= 5);
         let end = end.ok_or(PeerMisbehaved::BadPadding)?;
         packet.truncate(end);
-        let payload = Payload::new(packet.split_off(5)).ok_or(PeerMisbehaved::EmptyPayload)?;
+        let mut payload = packet.split_off(5);
+        if let Some(stream) = self.compression.stream(|it| it.decompressor()) {
+            payload = stream
+                .decompress(&payload, limits::PACKET)
+                .map_err(|_| PeerMisbehaved::BadCompression)?;
+        }
+        let payload = Payload::new(payload).ok_or(PeerMisbehaved::EmptyPayload)?;
         Ok(Some(payload))
     }
 
@@ -139,12 +148,24 @@ impl Decoder {
     }
 
     /// From the next packet on, the peer's new keys hold (RFC 4253 §7.3).
-    pub(crate) fn rekey(&mut self, opener: Box<dyn OpenPacket>, budget: Budget, reset_seq: bool) {
+    pub(crate) fn rekey(
+        &mut self,
+        opener: Box<dyn OpenPacket>,
+        budget: Budget,
+        compression: Option<&'static dyn CompressionAlgorithm>,
+        reset_seq: bool,
+    ) {
         self.opener = opener;
         self.budget = budget;
+        self.compression.agree(compression);
         if reset_seq {
             self.seq = 0;
         }
+    }
+
+    /// Whatever compression is agreed begins with the next packet.
+    pub(crate) const fn begin_compression(&mut self) {
+        self.compression.begin(Begin::Now);
     }
 
     /// The sequence number of the packet decoded last (RFC 4253 §6.4).

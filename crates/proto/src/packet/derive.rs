@@ -2,8 +2,8 @@
 
 use super::ctr_hmac::{EncryptAndMac, EncryptThenMac, Parts};
 use crate::crypto::{
-    Cipher, CryptoError, Hash, MacAlgorithm, MacMode, OpenPacket, SealPacket, Secret,
-    StreamAlgorithm, StreamCipher,
+    Cipher, CompressionAlgorithm, CryptoError, Hash, MacAlgorithm, MacMode, OpenPacket, SealPacket,
+    Secret, StreamAlgorithm, StreamCipher,
 };
 use crate::role::Side;
 
@@ -26,6 +26,7 @@ pub(crate) struct Directional {
     pub(crate) cipher: Cipher,
     /// Only beside a cipher that does not authenticate by itself.
     pub(crate) mac: Option<&'static dyn MacAlgorithm>,
+    pub(crate) compression: Option<&'static dyn CompressionAlgorithm>,
 }
 
 impl KeySource<'_> {

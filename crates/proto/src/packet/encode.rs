@@ -1,8 +1,9 @@
 //! Payloads to bytes (RFC 4253 §6).
 
 use super::budget::Budget;
+use super::delayed::{Begin, Delayed};
 use super::plain::Plain;
-use crate::crypto::{CryptoError, SealPacket, SecureRandom};
+use crate::crypto::{Compress, CompressionAlgorithm, CryptoError, SealPacket, SecureRandom};
 use bytes::BytesMut;
 
 /// The longest padding that is ever needed: 4 bytes and a block less one.
@@ -15,6 +16,9 @@ pub(crate) struct Encoder {
     seq: u32,
     budget: Budget,
     out: BytesMut,
+    compression: Delayed<dyn Compress>,
+    /// A payload on its way into the compressor.
+    plain: BytesMut,
     /// RFC 4253 §6 wants padding random. Drawn once per key: under every cipher here a keystream
     /// that never repeats covers it.
     padding: [u8; PADDING],
@@ -27,6 +31,8 @@ impl Encoder {
             seq: 0,
             budget: Budget::unlimited(),
             out: BytesMut::new(),
+            compression: Delayed::new(),
+            plain: BytesMut::new(),
             padding: [0; PADDING],
         }
     }
@@ -39,7 +45,22 @@ impl Encoder {
     ) -> Result<bool, CryptoError> {
         let start = self.out.len();
         self.out.extend_from_slice(&[0; 5]);
-        if !write(&mut self.out) {
+        let written = match self.compression.stream(|it| it.compressor()) {
+            None => {
+                let written = write(&mut self.out);
+                self.compression.passed(self.out.get(start + 5));
+                written
+            }
+            Some(stream) => {
+                self.plain.clear();
+                let written = write(&mut self.plain);
+                if written {
+                    stream.compress(&self.plain, &mut self.out)?;
+                }
+                written
+            }
+        };
+        if !written {
             self.out.truncate(start);
             return Ok(false);
         }
@@ -86,16 +107,23 @@ impl Encoder {
         &mut self,
         sealer: Box<dyn SealPacket>,
         budget: Budget,
+        compression: Option<&'static dyn CompressionAlgorithm>,
         reset_seq: bool,
         random: &dyn SecureRandom,
     ) -> Result<(), CryptoError> {
         random.fill(&mut self.padding)?;
         self.sealer = sealer;
         self.budget = budget;
+        self.compression.agree(compression);
         if reset_seq {
             self.seq = 0;
         }
         Ok(())
+    }
+
+    /// Whatever compression is agreed begins.
+    pub(crate) const fn begin_compression(&mut self, begin: Begin) {
+        self.compression.begin(begin);
     }
 
     /// Sealed bytes that wait for the socket.

@@ -2,17 +2,19 @@
 //!
 //! Inbound nothing is copied: a payload is a slice of the very buffer that the socket filled,
 //! decrypted in place. Outbound a payload is written once, into the packet that is then sealed in
-//! place. What a payload means is not known here.
+//! place; only compression, where it is in force, makes one copy more of either. What a payload means is not known here.
 
 mod budget;
 mod ctr_hmac;
 mod decode;
+mod delayed;
 mod derive;
 mod encode;
 mod plain;
 
 pub(crate) use budget::Budget;
 pub(crate) use decode::Decoder;
+pub(crate) use delayed::Begin;
 pub(crate) use derive::{Directional, KeySource, opener, sealer};
 pub(crate) use encode::Encoder;
 

@@ -154,14 +154,20 @@ impl Framing {
     fn encoder(self, block_len: usize) -> Encoder {
         let mut encoder = Encoder::new();
         encoder
-            .rekey(self.sealer(block_len), Budget::unlimited(), false, &Fives)
+            .rekey(
+                self.sealer(block_len),
+                Budget::unlimited(),
+                None,
+                false,
+                &Fives,
+            )
             .unwrap();
         encoder
     }
 
     fn decoder(self, block_len: usize) -> Decoder {
         let mut decoder = Decoder::new();
-        decoder.rekey(self.opener(block_len), Budget::unlimited(), false);
+        decoder.rekey(self.opener(block_len), Budget::unlimited(), None, false);
         decoder
     }
 }
@@ -393,7 +399,12 @@ fn as_cbc() -> Decoder {
         is_cbc: true,
         ..parts(8)
     };
-    decoder.rekey(Box::new(EncryptAndMac(parts)), Budget::unlimited(), false);
+    decoder.rekey(
+        Box::new(EncryptAndMac(parts)),
+        Budget::unlimited(),
+        None,
+        false,
+    );
     decoder
 }
 
@@ -453,7 +464,12 @@ fn in_cbc_mode_a_right_packet_is_read_as_soon_as_it_is_there() {
         is_cbc: true,
         ..parts(8)
     };
-    decoder.rekey(Box::new(EncryptThenMac(parts)), Budget::unlimited(), false);
+    decoder.rekey(
+        Box::new(EncryptThenMac(parts)),
+        Budget::unlimited(),
+        None,
+        false,
+    );
     let refused = take(&mut decoder, &mut BytesMut::from(&[0xff; 4][..]));
     assert_eq!(refused, Err(PeerMisbehaved::BadPacketLength.into()));
 }
@@ -527,14 +543,14 @@ fn sequence_numbers_run_on_over_new_keys_unless_they_are_reset() {
         [0, 1, 2]
     );
     encoder
-        .rekey(Box::new(ToyAead), Budget::unlimited(), false, &Fives)
+        .rekey(Box::new(ToyAead), Budget::unlimited(), None, false, &Fives)
         .unwrap();
-    decoder.rekey(Box::new(ToyAead), Budget::unlimited(), false);
+    decoder.rekey(Box::new(ToyAead), Budget::unlimited(), None, false);
     assert_eq!(exchange(&mut encoder, &mut decoder), 3);
     encoder
-        .rekey(Box::new(ToyAead), Budget::unlimited(), true, &Fives)
+        .rekey(Box::new(ToyAead), Budget::unlimited(), None, true, &Fives)
         .unwrap();
-    decoder.rekey(Box::new(ToyAead), Budget::unlimited(), true);
+    decoder.rekey(Box::new(ToyAead), Budget::unlimited(), None, true);
     assert_eq!(exchange(&mut encoder, &mut decoder), 0);
     assert_eq!(decoder.packets(), 5);
 }
@@ -572,6 +588,7 @@ fn keys_are_due_for_change_after_their_bytes_or_packets() {
         .rekey(
             Box::new(ToyAead),
             Budget::new(1 << 30, &limits),
+            None,
             false,
             &Fives,
         )
@@ -592,7 +609,7 @@ fn keys_are_due_for_change_after_their_bytes_or_packets() {
     ] {
         let mut encoder = Encoder::new();
         encoder
-            .rekey(Box::new(ToyAead), budget, false, &Fives)
+            .rekey(Box::new(ToyAead), budget, None, false, &Fives)
             .unwrap();
         put(&mut encoder, &[2]);
         assert!(!encoder.is_due(), "24 bytes");
@@ -755,10 +772,12 @@ fn keys_are_derived_as_by_another_program() {
     let aead = Directional {
         cipher: Cipher::Aead(&Showing),
         mac: None,
+        compression: None,
     };
     let stream = Directional {
         cipher: Cipher::Stream(&Showing),
         mac: Some(&Showing),
+        compression: None,
     };
     for (sender, iv, key, mac_key) in [
         (Side::Client, VECTOR_A, VECTOR_C, VECTOR_E),
@@ -799,6 +818,7 @@ fn a_stream_cipher_without_a_mac_makes_no_keys() {
     let bare = Directional {
         cipher: Cipher::Stream(&Showing),
         mac: None,
+        compression: None,
     };
     assert!(sealer(&source, Side::Client, &bare).is_err());
     assert!(opener(&source, Side::Client, &bare).is_err());

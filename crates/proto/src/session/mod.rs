@@ -390,7 +390,7 @@ impl<R: Role> Connection<R> {
             Step::Stay(auth) => Phase::Auth(auth),
             Step::Done(proof) => {
                 self.timers.set(Timer::Login, None);
-                self.transport.set_authenticated();
+                self.transport.set_authenticated(R::Auth::LAST);
                 self.events
                     .extend(self.auth_events.drain(..).map(R::auth_event));
                 self.events.push_back(R::authenticated_event());

@@ -21,10 +21,10 @@ pub use ext_info::ExtInfo;
 pub use negotiate::{Agreement, Negotiated};
 
 use crate::config::Config;
-use crate::crypto::{CryptoError, OpenPacket, PublicKey, SealPacket};
+use crate::crypto::{CompressionAlgorithm, CryptoError, OpenPacket, PublicKey, SealPacket};
 use crate::error::{DisconnectReason, Error, PeerMisbehaved, printable};
 use crate::limits;
-use crate::packet::{self, Budget, Decoder, Encoder, KeySource, Payload};
+use crate::packet::{self, Begin, Budget, Decoder, Encoder, KeySource, Payload};
 use crate::role::{Role, Side};
 use crate::wire::{self, Malformed, Message, Reader, SentBy, Text};
 use bytes::{Bytes, BytesMut};
@@ -101,7 +101,11 @@ pub(crate) struct Transport<R: Role> {
 enum Control {
     Message(Bytes),
     /// The message that changes the keys, with the keys that it changes to.
-    NewKeys(Box<dyn SealPacket>, Budget),
+    NewKeys(
+        Box<dyn SealPacket>,
+        Budget,
+        Option<&'static dyn CompressionAlgorithm>,
+    ),
 }
 
 impl Control {
@@ -130,6 +134,7 @@ enum Kex<R: Role> {
     Finishing {
         opener: Box<dyn OpenPacket>,
         budget: Budget,
+        compression: Option<&'static dyn CompressionAlgorithm>,
     },
 }
 
@@ -139,7 +144,7 @@ impl<R: Role> Transport<R> {
         config: Arc<Config<R>>,
         can_sign: impl Fn(&str) -> bool,
     ) -> Result<Self, Error> {
-        let offer = Offer::new(&config.algorithms, &config.provider, can_sign);
+        let offer = Offer::new(&config, can_sign);
         if let Some(list) = offer.lacking() {
             return Err(Error::PeerIncompatible {
                 list,
@@ -300,13 +305,14 @@ impl<R: Role> Transport<R> {
         while self.encoder.out().len() < room {
             match self.control.pop_front() {
                 Some(Control::Message(bytes)) => self.put(&bytes)?,
-                Some(Control::NewKeys(sealer, budget)) => {
+                Some(Control::NewKeys(sealer, budget, compression)) => {
                     self.encoder.packet(|out| {
                         NewKeys {}.write(out);
                         true
                     })?;
                     let random = &*self.config.provider.random;
-                    self.encoder.rekey(sealer, budget, self.strict, random)?;
+                    self.encoder
+                        .rekey(sealer, budget, compression, self.strict, random)?;
                 }
                 None if !self.may_serve() => break,
                 None => {
@@ -347,9 +353,15 @@ impl<R: Role> Transport<R> {
         }
     }
 
-    /// From now on keys are also changed by amount and age.
-    pub(crate) const fn set_authenticated(&mut self) {
+    /// From now on keys are also changed by amount and age, and payloads compressed where that was
+    /// agreed; ours behind `last`, if we still have that to say (draft-miller-secsh-compression-delayed).
+    pub(crate) const fn set_authenticated(&mut self, last: Option<u8>) {
         self.authenticated = true;
+        self.decoder.begin_compression();
+        self.encoder.begin_compression(match last {
+            Some(number) => Begin::Behind(number),
+            None => Begin::Now,
+        });
     }
 
     pub(crate) fn wants_input(&self) -> bool {
@@ -608,8 +620,11 @@ impl<R: Role> Transport<R> {
         let budget =
             |cipher: crate::crypto::Cipher| Budget::new(cipher.rekey_after(), &self.config.limits);
         let sealer = packet::sealer(&source, us, sent)?;
-        self.control
-            .push_back(Control::NewKeys(sealer, budget(sent.cipher)));
+        self.control.push_back(Control::NewKeys(
+            sealer,
+            budget(sent.cipher),
+            sent.compression,
+        ));
         if first
             && self.ext_info
             && let Some(taken) = R::user_algorithms(&self.config.local)
@@ -625,15 +640,21 @@ impl<R: Role> Transport<R> {
         self.kex = Kex::Finishing {
             opener,
             budget: budget(received.cipher),
+            compression: received.compression,
         };
         Ok(first.then_some(Notice::Established(session_id)))
     }
 
     fn on_new_keys(&mut self) -> Result<(), Error> {
-        let Kex::Finishing { opener, budget } = std::mem::replace(&mut self.kex, Kex::Idle) else {
+        let Kex::Finishing {
+            opener,
+            budget,
+            compression,
+        } = std::mem::replace(&mut self.kex, Kex::Idle)
+        else {
             return Err(PeerMisbehaved::NewKeysWithoutExchange.into());
         };
-        self.decoder.rekey(opener, budget, self.strict);
+        self.decoder.rekey(opener, budget, compression, self.strict);
         if !self.peer_keyed {
             self.peer_keyed = true;
             self.keyed_at = self.decoder.packets();

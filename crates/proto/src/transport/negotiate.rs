@@ -1,11 +1,11 @@
 //! Choosing algorithms (RFC 4253 §7.1): what we offer, and what two offers agree on.
 
 use super::messages::KexInit;
-use crate::config::Algorithms;
-use crate::crypto::{Cipher, CryptoProvider, Kex, MacAlgorithm, SignatureAlgorithm};
+use crate::config::Config;
+use crate::crypto::{Cipher, CompressionAlgorithm, Kex, MacAlgorithm, SignatureAlgorithm};
 use crate::error::Error;
 use crate::packet::Directional;
-use crate::role::Side;
+use crate::role::{Role, Side};
 use crate::wire::NameList;
 
 /// Says that EXT_INFO is understood (RFC 8308 §2.1).
@@ -16,6 +16,9 @@ const EXT_INFO_SERVER: &str = "ext-info-s";
 const STRICT_CLIENT: [&str; 2] = ["kex-strict-c", "kex-strict-c-v00@openssh.com"];
 const STRICT_SERVER: [&str; 2] = ["kex-strict-s", "kex-strict-s-v00@openssh.com"];
 
+/// No compression (RFC 4253 §6.2).
+const NONE: &str = "none";
+
 /// What this end can do and may do: the configured lists, cut to what the provider has.
 #[derive(Debug)]
 pub(super) struct Offer {
@@ -23,6 +26,7 @@ pub(super) struct Offer {
     host_key: Vec<&'static dyn SignatureAlgorithm>,
     cipher: Vec<Cipher>,
     mac: Vec<&'static dyn MacAlgorithm>,
+    compression: Option<&'static dyn CompressionAlgorithm>,
 }
 
 /// What both ends will use.
@@ -50,6 +54,10 @@ pub struct Negotiated {
     pub mac_to_server: Option<&'static str>,
     /// MAC from server to client.
     pub mac_to_client: Option<&'static str>,
+    /// Compression from client to server, in force behind authentication.
+    pub compression_to_server: Option<&'static str>,
+    /// Compression from server to client.
+    pub compression_to_client: Option<&'static str>,
     /// Whether key exchange is strict (draft-ietf-sshm-strict-kex).
     pub strict_kex: bool,
 }
@@ -63,6 +71,8 @@ impl Agreement {
             cipher_to_client: self.to_client.cipher.name(),
             mac_to_server: self.to_server.mac.map(MacAlgorithm::name),
             mac_to_client: self.to_client.mac.map(MacAlgorithm::name),
+            compression_to_server: self.to_server.compression.map(CompressionAlgorithm::name),
+            compression_to_client: self.to_client.compression.map(CompressionAlgorithm::name),
             strict_kex,
         }
     }
@@ -79,11 +89,7 @@ impl Agreement {
 impl Offer {
     /// Cuts the configured lists to what `provider` has and, for a server, to the host keys that
     /// `can_sign` says there are.
-    pub(super) fn new(
-        algorithms: &Algorithms,
-        provider: &CryptoProvider,
-        can_sign: impl Fn(&str) -> bool,
-    ) -> Self {
+    pub(super) fn new<R: Role>(config: &Config<R>, can_sign: impl Fn(&str) -> bool) -> Self {
         fn cut<T: Copy>(
             names: &[String],
             table: &[T],
@@ -94,6 +100,7 @@ impl Offer {
                 .filter_map(|wanted| table.iter().find(|it| name(it) == wanted).copied())
                 .collect()
         }
+        let (algorithms, provider) = (&config.algorithms, &config.provider);
         let mut host_key = cut(&algorithms.host_key, &provider.signatures, |it| it.name());
         host_key.retain(|it| can_sign(it.name()));
         Self {
@@ -101,6 +108,7 @@ impl Offer {
             host_key,
             cipher: cut(&algorithms.cipher, &provider.ciphers, Cipher::name),
             mac: cut(&algorithms.mac, &provider.macs, |it| it.name()),
+            compression: config.compression,
         }
     }
 
@@ -131,7 +139,7 @@ impl Offer {
             (true, Side::Server) => &[STRICT_SERVER[0], STRICT_SERVER[1]],
         };
         let (mut kex, mut host_key) = (String::new(), String::new());
-        let (mut cipher, mut mac, mut none) = (String::new(), String::new(), String::new());
+        let (mut cipher, mut mac, mut compression) = (String::new(), String::new(), String::new());
         let kex_names = self
             .kex
             .iter()
@@ -139,7 +147,8 @@ impl Offer {
             .chain(markers.iter().copied());
         let cipher = NameList::join(self.cipher.iter().map(Cipher::name), &mut cipher);
         let mac = NameList::join(self.mac.iter().map(|it| it.name()), &mut mac);
-        let none = NameList::join(["none"], &mut none);
+        let methods = self.compression.map(CompressionAlgorithm::name);
+        let compression = NameList::join(methods.into_iter().chain([NONE]), &mut compression);
         then(&KexInit {
             cookie,
             kex: NameList::join(kex_names, &mut kex),
@@ -148,8 +157,8 @@ impl Offer {
             cipher_to_client: cipher,
             mac_to_server: mac,
             mac_to_client: mac,
-            compression_to_server: none,
-            compression_to_client: none,
+            compression_to_server: compression,
+            compression_to_client: compression,
             languages_to_server: NameList::default(),
             languages_to_client: NameList::default(),
             first_kex_packet_follows: false,
@@ -172,7 +181,8 @@ impl Offer {
             self.host_key.iter().find(|it| it.name() == name).copied()
         })?;
         let direction = |ciphers: (NameList<'_>, NameList<'_>),
-                         macs: (NameList<'_>, NameList<'_>)| {
+                         macs: (NameList<'_>, NameList<'_>),
+                         methods: (NameList<'_>, NameList<'_>)| {
             let cipher = common("cipher", ciphers.0, ciphers.1, ours, |name| {
                 self.cipher.iter().find(|it| it.name() == name).copied()
             })?;
@@ -183,24 +193,26 @@ impl Offer {
                     self.mac.iter().find(|it| it.name() == name).copied()
                 })?),
             };
-            Ok::<_, Error>(Directional { cipher, mac })
+            let compression = common("compression", methods.0, methods.1, ours, |name| {
+                let ours = self.compression.filter(|it| it.name() == name).map(Some);
+                ours.or_else(|| (name == NONE).then_some(None))
+            })?;
+            Ok::<_, Error>(Directional {
+                cipher,
+                mac,
+                compression,
+            })
         };
         let to_server = direction(
             (client.cipher_to_server, server.cipher_to_server),
             (client.mac_to_server, server.mac_to_server),
+            (client.compression_to_server, server.compression_to_server),
         )?;
         let to_client = direction(
             (client.cipher_to_client, server.cipher_to_client),
             (client.mac_to_client, server.mac_to_client),
-        )?;
-        for (a, b) in [
-            (client.compression_to_server, server.compression_to_server),
             (client.compression_to_client, server.compression_to_client),
-        ] {
-            common("compression", a, b, ours, |name| {
-                (name == "none").then_some(())
-            })?;
-        }
+        )?;
         Ok(Agreement {
             kex,
             host_key,

@@ -11,6 +11,7 @@ mod keys;
 mod mux;
 mod script;
 mod wire;
+mod zlib;
 
 pub use self::bytes::{Reached, client_bytes, decoder, ident, negotiate, reached, server_bytes};
 pub use files::{sftp_client, sftp_server, transfer};
@@ -18,6 +19,7 @@ pub use keys::{keys, known_hosts, ssh_config};
 pub use mux::mux_model;
 pub use script::{Depth, script, script_depth};
 pub use wire::wire;
+pub use zlib::zlib;
 
 use sansftp_proto::error::Error;
 
@@ -25,7 +27,7 @@ use sansftp_proto::error::Error;
 pub type Body = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const BODIES: [Body; 14] = [
+pub const BODIES: [Body; 15] = [
     ("wire", wire),
     ("ident", ident),
     ("decoder", decoder),
@@ -40,6 +42,7 @@ pub const BODIES: [Body; 14] = [
     ("keys", keys),
     ("known_hosts", known_hosts),
     ("ssh_config", ssh_config),
+    ("zlib", zlib),
 ];
 
 /// An error that only a bug of ours can bring about.
