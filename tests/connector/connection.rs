@@ -399,6 +399,37 @@ async fn algorithms() {
     assert!(words.contains("rot13"), "{words}");
 }
 
+/// Debian 12's sshd as nobody should set it up, and as some servers that have to be reached are.
+#[tokio::test]
+async fn algorithms_of_servers_that_know_nothing_better() {
+    let old = Sshd::builder()
+        .host_keys(&[HostKey::Dsa])
+        .config("KexAlgorithms diffie-hellman-group1-sha1")
+        .config("HostKeyAlgorithms ssh-dss")
+        .config("Ciphers 3des-cbc")
+        .start();
+    let world = World::with(old);
+    let with = |setting: &str| world.connection(&format!("algorithms = '{setting}'"));
+    for profile in ["modern", "compatible"] {
+        let (class, words) = world.login(with(profile)).await.unwrap_err();
+        assert_eq!(class, Class::NoCommonAlgorithm);
+        for told in [
+            "no kex algorithm in common",
+            "no host-key algorithm in common",
+            "no cipher algorithm in common",
+            "the server offers 3des-cbc",
+            "set algorithms = \"legacy-1024\"",
+            "weak: diffie-hellman-group1-sha1",
+        ] {
+            assert!(words.contains(told), "{profile}: {words}");
+        }
+    }
+    let exact = "modern,kex=diffie-hellman-group1-sha1,host-key=ssh-dss,cipher=3des-cbc";
+    for setting in ["legacy-1024", "jsch-0.1.53", exact] {
+        world.login(with(setting)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn remote_directory() {
     let world = World::holding(&[

@@ -226,7 +226,10 @@ async fn nothing_in_common_is_an_error_that_shows_both_lists() {
         panic!("{error}")
     };
     assert_eq!(stage, Stage::Handshake);
-    let Protocol::PeerIncompatible { list, ours, theirs } = lost.protocol else {
+    let Protocol::PeerIncompatible {
+        list, ours, theirs, ..
+    } = lost.protocol
+    else {
         panic!("{lost}")
     };
     assert!(list.contains("cipher"), "{list}");

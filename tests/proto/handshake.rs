@@ -241,11 +241,29 @@ fn nothing_in_common_names_the_list_and_both_offers() {
         peer.greets();
         peer.offers(&proposal);
         peer.sees_disconnect(KEX_FAILED);
-        let Some(Error::PeerIncompatible { list, ours, theirs }) = peer.end.error() else {
+        let Some(Error::PeerIncompatible {
+            list,
+            ours,
+            theirs,
+            offered: Some(offered),
+        }) = peer.end.error()
+        else {
             panic!("{:?}", peer.end.error());
         };
         assert_eq!(*list, name);
         assert!(!ours.is_empty() && !theirs.is_empty() && ours != theirs);
+        let all = [
+            &offered.kex,
+            &offered.host_key,
+            &offered.cipher_to_client,
+            &offered.mac_to_client,
+            &offered.compression_to_client,
+        ];
+        assert!(all.iter().all(|list| !list.is_empty()), "{offered:?}");
+        assert!(
+            all.iter().any(|list| list.join(",") == *theirs),
+            "{name}: {offered:?}"
+        );
     }
     // Beside a cipher that authenticates by itself the MACs do not matter.
     let mut peer = Peer::of_null_client();

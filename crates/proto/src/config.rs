@@ -1,7 +1,9 @@
 //! What a connection is told before it starts. Plain data, shared by many connections.
 
+mod offered;
 mod profile;
 
+pub use offered::Offered;
 pub use profile::Profile;
 
 use crate::crypto::{CompressionAlgorithm, CryptoProvider, SigningKey};

@@ -1,5 +1,6 @@
 //! One error per connection, by blame, terminal and cloneable; one place maps it to the wire.
 
+use crate::config::Offered;
 use crate::crypto::CryptoError;
 use crate::wire::Malformed;
 use std::fmt;
@@ -18,6 +19,9 @@ pub enum Error {
         ours: String,
         /// What the peer offered.
         theirs: String,
+        /// All that the peer offered, because more than one list may have nothing in common; none when
+        /// it was not asked.
+        offered: Option<Box<Offered>>,
     },
     /// The peer's identification is of a protocol version that we do not speak.
     VersionNotSupported,
@@ -210,7 +214,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PeerMisbehaved(how) => write!(f, "the peer broke the protocol: {how}"),
-            Self::PeerIncompatible { list, ours, theirs } => {
+            Self::PeerIncompatible {
+                list, ours, theirs, ..
+            } => {
                 write!(
                     f,
                     "no {list} algorithm in common: we offer {ours}; the peer offers {theirs}"

@@ -262,6 +262,8 @@ pub(super) fn report(report: &Report<'_>) -> String {
         compression_to_server,
         compression_to_client,
         strict_kex,
+        offered,
+        remarks,
         extensions,
         limits,
         home,
@@ -298,6 +300,11 @@ pub(super) fn report(report: &Report<'_>) -> String {
                 &compression(compression_to_client),
             ),
         ),
+        ("offered", format!("key exchange {}", list(&offered.kex))),
+        ("", format!("host key {}", list(&offered.host_key))),
+        ("", format!("cipher {}", list(&offered.cipher))),
+        ("", format!("integrity {}", list(&offered.mac))),
+        ("", format!("compression {}", list(&offered.compression))),
         ("extensions", list(extensions)),
     ];
     if let Some(limits) = limits {
@@ -323,6 +330,7 @@ pub(super) fn report(report: &Report<'_>) -> String {
             format!("{} in {directory}", counted(entries, "entry", "entries")),
         ));
     }
+    lines.extend(remarks.iter().map(|it| ("note", it.clone())));
     let lines = lines
         .into_iter()
         .map(|(what, value)| format!("{what:<13} {}", printable(value.as_bytes())));

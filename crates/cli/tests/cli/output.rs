@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use sansftp_testkit::sshd::Sshd;
+
 use crate::support::Scene;
 
 #[test]
@@ -137,6 +139,10 @@ fn test_says_what_was_agreed_on() {
         "posix-rename@openssh.com",
         scene.sshd.home().to_str().unwrap(),
         "1 entry",
+        // What the server offers besides, and what is to be known of the choice.
+        "chacha20-poly1305@openssh.com",
+        "zlib@openssh.com",
+        "curve25519-sha256 is not post-quantum",
     ] {
         assert!(ran.stdout.contains(word), "no {word}: {ran:?}");
     }
@@ -147,12 +153,34 @@ fn test_says_what_was_agreed_on() {
     assert_eq!(events[0]["event"], "session");
     assert_eq!(events[0]["cipher-to-client"], "aes256-ctr");
     assert_eq!(events[0]["entries"], 1);
+    let ciphers = events[0]["offered"]["cipher"].as_array().unwrap();
+    assert!(ciphers.iter().any(|it| it == "aes128-ctr"), "{ciphers:?}");
+    assert_eq!(events[0]["remarks"].as_array().unwrap().len(), 1);
     assert!(events[0]["limits"]["max-read"].as_u64().unwrap() > 0);
     assert_eq!(events[1]["ok"], 1);
     let ran = scene
         .run(&["test", &scene.target("absent")])
         .failed(1, "not-found", &["absent"]);
     assert!(ran.stdout.contains("OpenSSH_"), "{ran:?}");
+}
+
+#[test]
+fn what_can_be_broken_is_warned_of_on_each_connection_and_in_the_report() {
+    let builder = Sshd::builder().config("Ciphers 3des-cbc");
+    let scene = Scene::with(builder.config("MACs hmac-md5").start());
+    let target = scene.target("");
+    let algorithms = "modern,cipher=3des-cbc,mac=hmac-md5";
+    let ran = scene.run(&["test", &target, "--algorithms", algorithms]);
+    let ran = ran.done();
+    for word in ["weak: 3des-cbc (", "weak: hmac-md5 ("] {
+        assert!(ran.stdout.contains(word), "no {word}: {ran:?}");
+    }
+    let ran = scene.run(&["list", &target, "--algorithms", algorithms]);
+    let ran = ran.with_code(0);
+    assert!(
+        ran.stderr.contains("WARN") && ran.stderr.contains("3des-cbc ("),
+        "{ran:?}"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use sansftp_proto::error::printable;
 use sansftp_proto::session::{HostKey, Trust};
 use sansftp_tokio::{Answerer, ChannelStream, Client, ConnectError, Credentials, Way};
 
+use super::algorithms;
 use super::party::{Party, Place};
 use super::remote::{Held, SftpRemote};
 use super::sessions::{Inside, Sessions};
@@ -145,7 +146,10 @@ impl SftpConnect {
             )
             .await;
         match connected {
-            Ok(client) => Ok((client, knock.admitted())),
+            Ok(client) => {
+                party.warn(&client);
+                Ok((client, knock.admitted()))
+            }
             Err(error) => {
                 let error = match judge.take_refusal() {
                     Some(refusal) => refusal.before_session(),
@@ -247,6 +251,11 @@ impl SftpConnect {
             compression_to_server: optional(|it| it.compression_to_server),
             compression_to_client: optional(|it| it.compression_to_client),
             strict_kex: negotiated.as_ref().is_some_and(|it| it.strict_kex),
+            offered: negotiated.as_ref().map(Offer::of).unwrap_or_default(),
+            remarks: negotiated
+                .as_ref()
+                .map(algorithms::remarks)
+                .unwrap_or_default(),
             extensions: sftp
                 .extensions()
                 .iter()
@@ -297,12 +306,46 @@ pub struct Details {
     pub compression_to_client: Option<String>,
     /// Whether the key exchange was strict.
     pub strict_kex: bool,
+    /// What the server offers.
+    pub offered: Offer,
+    /// What a person should know of what was agreed on: what is weak, and whether it is post-quantum.
+    pub remarks: Vec<String>,
     /// The extensions of SFTP that the server announced and we know.
     pub extensions: Vec<String>,
     /// What the server says of its limits, if it does.
     pub limits: Option<ServerLimits>,
     /// The account's home directory.
     pub home: String,
+}
+
+/// What a server offers, by category, in its order; of ciphers and MACs what it sends with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Offer {
+    /// Key exchange methods.
+    pub kex: Vec<String>,
+    /// Host-key signature algorithms.
+    pub host_key: Vec<String>,
+    /// Ciphers.
+    pub cipher: Vec<String>,
+    /// MACs.
+    pub mac: Vec<String>,
+    /// Compression.
+    pub compression: Vec<String>,
+}
+
+impl Offer {
+    fn of(negotiated: &sansftp_proto::transport::Negotiated) -> Self {
+        let offered = &negotiated.offered;
+        let list = |names: &[String]| names.iter().map(|it| printable(it.as_bytes())).collect();
+        Self {
+            kex: list(&offered.kex),
+            host_key: list(&offered.host_key),
+            cipher: list(&offered.cipher_to_client),
+            mac: list(&offered.mac_to_client),
+            compression: list(&offered.compression_to_client),
+        }
+    }
 }
 
 /// A server's limits; 0 says that there is none.

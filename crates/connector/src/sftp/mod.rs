@@ -3,6 +3,7 @@
 //! [`SftpConnect`] turns a [`Connection`](crate::connection::Connection) into sessions;
 //! [`SftpRemote`] is one of them, and [`Sessions`] is what all of a program share.
 
+mod algorithms;
 mod connect;
 mod convert;
 mod credentials;
@@ -12,7 +13,7 @@ mod sessions;
 mod trust;
 mod way;
 
-pub use connect::{Details, ServerLimits, SftpConnect};
+pub use connect::{Details, Offer, ServerLimits, SftpConnect};
 pub use remote::{SftpListing, SftpReader, SftpRemote, SftpWriter};
 pub use sansftp_tokio::Answerer;
 pub use sessions::Sessions;

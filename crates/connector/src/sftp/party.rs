@@ -8,21 +8,23 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sansftp_crypto::{ZLIB, default_provider};
+use sansftp_crypto::{ZLIB, default_provider, with_short_rsa};
 use sansftp_proto::auth::Prompt;
 use sansftp_proto::config::{Algorithms as Names, Config, KeepAlive};
 use sansftp_proto::crypto::{CryptoProvider, Secret};
 use sansftp_proto::error::Error as Protocol;
 use sansftp_proto::role::Client as ClientRole;
 use sansftp_tokio::{
-    Answerer, ConnectError, Credentials, Deadlines, OpenFailureReason, ProxyFailure, Stage, Target,
+    Answerer, Client, ConnectError, Credentials, Deadlines, OpenFailureReason, ProxyFailure, Stage,
+    Target,
 };
 
+use super::algorithms;
 use super::credentials::{self, Read};
 use super::sessions::{Door, Sessions};
 use super::trust::Judge;
 use super::way::Stop;
-use crate::connection::{Category, Connection};
+use crate::connection::Connection;
 use crate::error::{Class, Error, Result};
 
 /// Missed signs of life after which a connection is given up.
@@ -72,7 +74,7 @@ impl Party {
         } else {
             Gives::Nothing
         };
-        let provider = default_provider();
+        let provider = provider_of(connection);
         let server = shown(connection, place);
         let answerer =
             answerer.map(|answerer| Arc::new(Asked { server, answerer }) as Arc<dyn Answerer>);
@@ -89,12 +91,13 @@ impl Party {
 
     /// One of which only the key is wanted.
     pub(super) fn only_to_look(stop: Stop) -> Result<Self> {
-        Self::to_look(stop, default_provider())
+        let provider = provider_of(&stop.connection);
+        Self::to_look(stop, provider)
     }
 
     fn to_look(stop: Stop, provider: CryptoProvider) -> Result<Self> {
         let party = Self {
-            algorithms: algorithms(&stop.connection, &provider)?,
+            algorithms: algorithms::lists(&stop.connection.algorithms, &provider)?,
             connection: stop.connection,
             host_key_alias: stop.host_key_alias,
             provider,
@@ -115,7 +118,13 @@ impl Party {
     pub(super) fn config(&self, judge: &Judge) -> Config<ClientRole> {
         let mut config = Config::client(self.provider.clone());
         config.algorithms = self.algorithms.clone();
-        prefer(&mut config.algorithms.host_key, &judge.known_kinds());
+        config.local.user_algorithms = self
+            .connection
+            .algorithms
+            .profile
+            .algorithms(&self.provider)
+            .host_key;
+        algorithms::prefer(&mut config.algorithms.host_key, &judge.known_kinds());
         config.compression = self.connection.compression.then_some(ZLIB);
         config.limits.rekey_bytes = self.connection.rekey_limit.map(|it| it.0);
         config.keepalive = (!self.connection.keepalive.is_zero()).then_some(KeepAlive {
@@ -140,9 +149,18 @@ impl Party {
     /// What went wrong, in the connector's words.
     pub(super) fn explain(&self, error: ConnectError) -> Error {
         if let ConnectError::Lost { lost, .. } = &error
-            && let Protocol::PeerIncompatible { list, ours, theirs } = &lost.protocol
+            && let Protocol::PeerIncompatible {
+                offered: Some(offered),
+                ..
+            } = &lost.protocol
         {
-            let explained = self.nothing_in_common(list, ours, theirs);
+            let setting = &self.connection.algorithms;
+            let apart = algorithms::apart(setting, &self.algorithms, &self.provider, offered);
+            let explained = Error::new(
+                Class::NoCommonAlgorithm,
+                format!("{self}: {}", apart.message),
+            );
+            let explained = explained.with_hint(apart.hint);
             return explained.with_source(error).before_session();
         }
         let text = format!("{self}: {error}");
@@ -195,46 +213,23 @@ impl Party {
         explained.with_source(error).before_session()
     }
 
-    /// Both offers of a category, and the setting by which there would be something in common.
-    fn nothing_in_common(&self, list: &str, ours: &str, theirs: &str) -> Error {
-        let (ours, theirs) = (names(ours), names(theirs));
-        let error = Error::new(
-            Class::NoCommonAlgorithm,
-            format!(
-                "{self}: no {list} algorithm in common: we offer {}; the server offers {}",
-                ours.join(", "),
-                theirs.join(", "),
-            ),
-        );
-        let all = Names::of(&self.provider);
-        let (category, all) = match list {
-            "kex" => (Category::Kex, all.kex),
-            "host key" => (Category::HostKey, all.host_key),
-            "cipher" => (Category::Cipher, all.cipher),
-            "mac" => (Category::Mac, all.mac),
-            _ => return error.with_hint("the server has to allow connections without compression"),
+    /// The algorithms that were agreed on, where some of them can be broken; and a word in any case under
+    /// a legacy profile.
+    pub(super) fn warn(&self, client: &Client) {
+        let Some(negotiated) = client.negotiated() else {
+            return;
         };
-        let category_name = category.name();
-        let mut usable = all.clone();
-        usable.retain(|name| theirs.contains(&name.as_str()));
-        if usable.is_empty() {
-            return error.with_hint(format!(
-                "none of the server's is known here: its administrator has to allow one of these for \
-                 {category_name}: {}",
-                all.join(", ")
-            ));
+        let weak = algorithms::weak(&negotiated);
+        let profile = self.connection.algorithms.profile;
+        if weak.is_empty() && !profile.is_legacy() {
+            return;
         }
-        let mut setting = self.connection.algorithms.clone();
-        setting.lists.insert(category, usable);
-        error.with_hint(format!("set algorithms = \"{setting}\" (--algorithms)"))
+        let agreed = match weak.is_empty() {
+            true => "nothing that can be broken was agreed on this time".to_owned(),
+            false => format!("agreed on {}", weak.join(", ")),
+        };
+        tracing::warn!("{self}: algorithms = \"{}\": {agreed}", profile.name());
     }
-}
-
-/// The algorithms of a list of KEXINIT, without the words in it that are none.
-fn names(list: &str) -> Vec<&str> {
-    let is_algorithm =
-        |name: &&str| !name.starts_with("kex-strict-") && !name.starts_with("ext-info-");
-    list.split(',').filter(is_algorithm).collect()
 }
 
 impl fmt::Display for Party {
@@ -329,72 +324,26 @@ fn class_of(error: &ConnectError) -> Class {
 /// SSH_DISCONNECT_NO_MORE_AUTH_METHODS_AVAILABLE (RFC 4253 §11.1).
 const NO_MORE_AUTH_METHODS: u32 = 14;
 
-/// The lists to offer: the profile's, cut to what there is, or the ones given instead.
-fn algorithms(connection: &Connection, provider: &CryptoProvider) -> Result<Names> {
-    let all = Names::of(provider);
-    let mut names = connection.algorithms.profile.algorithms(provider);
-    for (category, wanted) in &connection.algorithms.lists {
-        let (list, known) = match category {
-            Category::Kex => (&mut names.kex, &all.kex),
-            Category::HostKey => (&mut names.host_key, &all.host_key),
-            Category::Cipher => (&mut names.cipher, &all.cipher),
-            Category::Mac => (&mut names.mac, &all.mac),
-        };
-        if let Some(unknown) = wanted.iter().find(|it| !known.contains(it)) {
-            return Err(Error::configuration(format!(
-                "algorithms: {} '{unknown}' is not known here",
-                category.name()
-            ))
-            .with_hint(format!("there are: {}", known.join(", "))));
-        }
-        list.clone_from(wanted);
+/// The cryptography: old servers may have RSA keys that are too short for everybody else.
+fn provider_of(connection: &Connection) -> CryptoProvider {
+    let provider = default_provider();
+    match connection.algorithms.profile.is_legacy() {
+        true => with_short_rsa(provider),
+        false => provider,
     }
-    Ok(names)
-}
-
-/// Puts those algorithms first that work with keys of these types; the order stays otherwise.
-fn prefer(algorithms: &mut [String], kinds: &[&str]) {
-    let signs = |algorithm: &str, kind: &str| {
-        algorithm == kind || kind == "ssh-rsa" && algorithm.starts_with("rsa-sha2-")
-    };
-    algorithms.sort_by_key(|algorithm| !kinds.iter().any(|kind| signs(algorithm, kind)));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::Profile;
-
-    fn connection(algorithms: &str) -> Connection {
-        Connection {
-            host: "h".to_owned(),
-            algorithms: algorithms.parse().unwrap(),
-            ..Connection::default()
-        }
-    }
-
-    #[test]
-    fn lists_that_are_given_stand_for_their_category() {
-        let provider = default_provider();
-        let modern = Profile::Modern.algorithms(&provider);
-        let names = algorithms(
-            &connection("modern,cipher=aes256-ctr:aes128-ctr"),
-            &provider,
-        );
-        let names = names.unwrap();
-        assert_eq!(names.cipher, ["aes256-ctr", "aes128-ctr"]);
-        assert_eq!(names.kex, modern.kex);
-        let error = algorithms(&connection("modern,cipher=rot13"), &provider).unwrap_err();
-        assert!(error.message().contains("rot13"), "{error}");
-        assert!(error.hint().unwrap().contains("aes256-ctr"), "{error}");
-    }
 
     #[test]
     fn an_expired_password_is_refused_authentication_with_the_way_to_a_new_one() {
         let stop = Stop {
             connection: Connection {
                 port: 2222,
-                ..connection("modern")
+                host: "h".to_owned(),
+                ..Connection::default()
             },
             host_key_alias: None,
         };
@@ -409,27 +358,5 @@ mod tests {
         assert!(error.message().contains("('change it')"), "{error}");
         assert!(error.hint().unwrap().contains("ssh -p 2222 edi@h"));
         assert!(!error.retryable());
-    }
-
-    #[test]
-    fn algorithms_of_known_keys_go_first_and_keep_their_order() {
-        let mut list: Vec<String> = [
-            "ssh-ed25519",
-            "ecdsa-sha2-nistp256",
-            "rsa-sha2-512",
-            "rsa-sha2-256",
-        ]
-        .map(str::to_owned)
-        .into();
-        prefer(&mut list, &["ssh-rsa"]);
-        assert_eq!(
-            list,
-            [
-                "rsa-sha2-512",
-                "rsa-sha2-256",
-                "ssh-ed25519",
-                "ecdsa-sha2-nistp256"
-            ]
-        );
     }
 }

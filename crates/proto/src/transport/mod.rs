@@ -150,6 +150,7 @@ impl<R: Role> Transport<R> {
                 list,
                 ours: String::new(),
                 theirs: String::new(),
+                offered: None,
             });
         }
         let mut this = Self {
@@ -547,11 +548,25 @@ impl<R: Role> Transport<R> {
                 },
             ),
         };
-        let agreement = self.offer.agree(client, server, R::SIDE)?;
+        let offered = negotiate::offered(&theirs);
+        let agreement = match self.offer.agree(client, server, R::SIDE) {
+            Ok(agreement) => agreement,
+            Err(Error::PeerIncompatible {
+                list, ours, theirs, ..
+            }) => {
+                return Err(Error::PeerIncompatible {
+                    list,
+                    ours,
+                    theirs,
+                    offered: Some(Box::new(offered)),
+                });
+            }
+            Err(other) => return Err(other),
+        };
         self.drop_guess = theirs.first_kex_packet_follows && !guess_is_right(client, server);
         let (exchange, first) = R::Exchange::start(agreement, transcript, &self.config)?;
         self.control.extend(first.map(Control::Message));
-        self.negotiated = Some(agreement.names(self.strict));
+        self.negotiated = Some(agreement.names(self.strict, offered));
         self.kex = Kex::Exchanging {
             exchange,
             agreement,

@@ -1,7 +1,7 @@
 //! Choosing algorithms (RFC 4253 §7.1): what we offer, and what two offers agree on.
 
 use super::messages::KexInit;
-use crate::config::Config;
+use crate::config::{Config, Offered};
 use crate::crypto::{Cipher, CompressionAlgorithm, Kex, MacAlgorithm, SignatureAlgorithm};
 use crate::error::Error;
 use crate::packet::Directional;
@@ -42,6 +42,8 @@ pub struct Agreement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Negotiated {
+    /// All that the peer offered.
+    pub offered: Offered,
     /// Key exchange method.
     pub kex: &'static str,
     /// Host-key signature algorithm.
@@ -63,8 +65,9 @@ pub struct Negotiated {
 }
 
 impl Agreement {
-    pub(super) fn names(&self, strict_kex: bool) -> Negotiated {
+    pub(super) fn names(&self, strict_kex: bool, offered: Offered) -> Negotiated {
         Negotiated {
+            offered,
             kex: self.kex.name(),
             host_key: self.host_key.name(),
             cipher_to_server: self.to_server.cipher.name(),
@@ -243,8 +246,30 @@ fn common<T>(
                 list,
                 ours: ours.as_str().into(),
                 theirs: theirs.as_str().into(),
+                offered: None,
             }
         })
+}
+
+/// The algorithms of a KEXINIT, without its pseudo-names.
+pub(super) fn offered(init: &KexInit<'_>) -> Offered {
+    let pseudo = [EXT_INFO_CLIENT, EXT_INFO_SERVER];
+    let list = |names: NameList<'_>| {
+        let names = names
+            .iter()
+            .filter(|it| !pseudo.contains(it) && !it.starts_with("kex-strict-"));
+        names.map(str::to_owned).collect()
+    };
+    Offered {
+        kex: list(init.kex),
+        host_key: list(init.host_key),
+        cipher_to_server: list(init.cipher_to_server),
+        cipher_to_client: list(init.cipher_to_client),
+        mac_to_server: list(init.mac_to_server),
+        mac_to_client: list(init.mac_to_client),
+        compression_to_server: list(init.compression_to_server),
+        compression_to_client: list(init.compression_to_client),
+    }
 }
 
 /// Whether a guess was right: both first choices agree (RFC 4253 §7).
