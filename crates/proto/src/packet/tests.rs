@@ -4,6 +4,8 @@
 //! The ciphers here are toys, so that a packet can be checked with pencil and paper: the keystream
 //! counts its own bytes, and the code is the sum of the bytes with the sequence number in front.
 
+mod cbc;
+
 use super::ctr_hmac::{EncryptAndMac, EncryptThenMac, Parts};
 use super::plain::Plain;
 use super::*;
@@ -390,88 +392,6 @@ fn impossible_lengths_are_refused_before_anything_is_allocated() {
             "{len:#x}"
         );
     }
-}
-
-/// Encrypt-and-MAC under a cipher that says it is CBC. What it does to the bytes is not the point.
-fn as_cbc() -> Decoder {
-    let mut decoder = Decoder::new();
-    let parts = Parts {
-        is_cbc: true,
-        ..parts(8)
-    };
-    decoder.rekey(
-        Box::new(EncryptAndMac(parts)),
-        Budget::unlimited(),
-        None,
-        false,
-    );
-    decoder
-}
-
-/// CVE-2008-5161: how many bytes are read, and what is said then, must not depend on what a block that
-/// was put in decrypts to.
-#[test]
-fn in_cbc_mode_a_wrong_length_and_a_wrong_code_are_told_after_the_same_bytes_and_in_the_same_words()
-{
-    let longest = u32::try_from(limits::PACKET).unwrap();
-    let of_length = |len: u32| {
-        let mut block = [&len.to_be_bytes()[..], &[0; 4]].concat();
-        Counting::default().apply(&mut block);
-        block
-    };
-    let mut wrong_code = forged(Framing::EncryptAndMac, 20, 6).to_vec();
-    *wrong_code.last_mut().unwrap() ^= 1;
-    let fronts = [0, 1, 7, 13, longest + 4, 0x8000_0000, u32::MAX].map(of_length);
-    let all = 4 + limits::PACKET + 4;
-    for front in fronts
-        .iter()
-        .chain([&wrong_code, &of_length(20), &of_length(30_004)])
-    {
-        for piece in [1, 1000, 100_000, all] {
-            let mut decoder = as_cbc();
-            let mut sent = front.clone();
-            // Without a right code anywhere.
-            sent.resize(all, 0xa5);
-            let mut input = BytesMut::new();
-            let mut read = 0;
-            let said = loop {
-                let more = piece.min(all - read);
-                input.extend_from_slice(&sent[read..read + more]);
-                read += more;
-                match take(&mut decoder, &mut input) {
-                    Ok(None) => assert!(read < all, "nothing is said at the end"),
-                    Ok(Some(_)) => panic!("it was taken for a packet"),
-                    Err(error) => break error,
-                }
-            };
-            assert_eq!(
-                (said, read),
-                (Error::Integrity, all),
-                "in pieces of {piece}"
-            );
-        }
-    }
-}
-
-#[test]
-fn in_cbc_mode_a_right_packet_is_read_as_soon_as_it_is_there() {
-    let mut packet = forged(Framing::EncryptAndMac, 20, 6);
-    let read = take(&mut as_cbc(), &mut packet).unwrap().unwrap();
-    assert_eq!(read.len(), 13);
-    // With the length in clear and the code checked first there is nothing to hide.
-    let mut decoder = Decoder::new();
-    let parts = Parts {
-        is_cbc: true,
-        ..parts(8)
-    };
-    decoder.rekey(
-        Box::new(EncryptThenMac(parts)),
-        Budget::unlimited(),
-        None,
-        false,
-    );
-    let refused = take(&mut decoder, &mut BytesMut::from(&[0xff; 4][..]));
-    assert_eq!(refused, Err(PeerMisbehaved::BadPacketLength.into()));
 }
 
 #[test]
