@@ -98,18 +98,11 @@ impl Judge {
         }
         let refusal = match self.verdict(key) {
             Verdict::Known { .. } => return Trust::Trusted,
-            Verdict::Unknown { .. } if self.records_new() => {
-                match append(&self.file, &known_hosts_line(&self.host, key)) {
-                    Ok(()) => {
-                        tracing::warn!(
-                            host = %self.host, fingerprint = %sha256_fingerprint(key),
-                            file = %self.file.display(), "a new host key was recorded"
-                        );
-                        return Trust::Trusted;
-                    }
-                    Err(error) => Error::local_io(self.file.display(), error),
-                }
-            }
+            Verdict::Unknown { .. } if self.records_new() => match self.record_new(key) {
+                Ok(Verdict::Known { .. }) => return Trust::Trusted,
+                Ok(verdict) => self.refuse(key, &verdict),
+                Err(error) => Error::local_io(self.file.display(), error),
+            },
             verdict => self.refuse(key, &verdict),
         };
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
@@ -119,6 +112,25 @@ impl Judge {
     /// Pins are complete: what they do not name is not new but wrong.
     fn records_new(&self) -> bool {
         self.policy == HostKeyPolicy::AcceptNew && self.pins.is_empty()
+    }
+
+    /// Records a key that was unknown when the file was read, if it still is: of two sessions that
+    /// meet the host for the first time at once and see different keys, one is refused.
+    fn record_new(&self, key: &PublicKey) -> io::Result<Verdict> {
+        let mut file = open_locked(&self.file)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let verdict = KnownHosts::parse(&text).check(&self.host, key);
+        if !matches!(verdict, Verdict::Unknown { .. }) {
+            return Ok(verdict);
+        }
+        append_to(&mut file, &known_hosts_line(&self.host, key))?;
+        tracing::warn!(
+            host = %self.host, fingerprint = %sha256_fingerprint(key),
+            file = %self.file.display(), "a new host key was recorded"
+        );
+        let line = text.split_inclusive(|&it| it == b'\n').count() + 1;
+        Ok(Verdict::Known { line })
     }
 
     pub(super) fn take_refusal(&self) -> Option<Error> {
@@ -261,21 +273,26 @@ fn read_known_hosts(file: &Path, connection: &Connection) -> Result<KnownHosts> 
     }
 }
 
-/// Appends a line in one write, under a lock, to a file that only its owner may write.
-fn append(path: &Path, line: &str) -> io::Result<()> {
+/// Opens, under a lock that is held until it is closed, a file that only its owner may write.
+fn open_locked(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(directory)?;
     }
-    let mut file: File = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .append(true)
         .create(true)
         .mode(0o600)
         .open(path)?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
+/// Appends a line in one write.
+fn append_to(file: &mut File, line: &str) -> io::Result<()> {
     let mut text = String::new();
     // A last line without an end must not swallow ours.
     if file.seek(SeekFrom::End(0))? > 0 {
@@ -370,10 +387,98 @@ pub async fn server_key(connection: &Connection) -> Result<ServerKey> {
 /// # Errors
 /// `local-io` when the file cannot be written.
 pub fn record_server_key(key: &ServerKey) -> Result<()> {
-    append(&key.file, &key.line).map_err(|error| Error::local_io(key.file.display(), error))
+    let recorded = open_locked(&key.file).and_then(|mut file| append_to(&mut file, &key.line));
+    recorded.map_err(|error| Error::local_io(key.file.display(), error))
 }
 
 /// A key as public-key files have it, without a comment.
 pub(super) fn show_key(key: &PublicKey) -> String {
     write_public(key, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = "new.example";
+
+    fn key(byte: u8) -> PublicKey {
+        let blob = [b"\0\0\0\x0bssh-ed25519\0\0\0\x20", [byte; 32].as_slice()].concat();
+        PublicKey::new(blob).unwrap()
+    }
+
+    /// A judge that has read the file as it stands now.
+    fn judge(file: &Path) -> Judge {
+        let connection = Connection {
+            host: HOST.to_owned(),
+            known_hosts_file: Some(file.to_owned()),
+            host_key_policy: HostKeyPolicy::AcceptNew,
+            ..Connection::default()
+        };
+        Judge::new(&connection, None).unwrap()
+    }
+
+    fn is_trusted(judge: &Judge, key: &PublicKey) -> bool {
+        matches!(judge.judge(key), Trust::Trusted)
+    }
+
+    #[test]
+    fn a_key_that_was_recorded_since_the_file_was_read_is_no_longer_open_to_choice() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ssh/known_hosts");
+        let (first, other, same) = (judge(&file), judge(&file), judge(&file));
+        assert!(is_trusted(&first, &key(1)));
+        let recorded = fs::read_to_string(&file).unwrap();
+        assert_eq!(recorded.lines().count(), 1);
+
+        assert!(!is_trusted(&other, &key(2)));
+        let refusal = other.take_refusal().unwrap();
+        assert_eq!(refusal.class(), Class::HostKey);
+        let text = refusal.to_string();
+        assert!(text.contains(&sha256_fingerprint(&key(1))), "{text}");
+        assert!(text.contains(&sha256_fingerprint(&key(2))), "{text}");
+
+        assert!(is_trusted(&same, &key(1)));
+        assert_eq!(fs::read_to_string(&file).unwrap(), recorded);
+    }
+
+    #[test]
+    fn a_key_that_was_revoked_since_the_file_was_read_is_not_recorded() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("known_hosts");
+        let judge = judge(&file);
+        let revoked = format!("@revoked * {}", show_key(&key(1)).trim_end());
+        fs::write(&file, &revoked).unwrap();
+        assert!(!is_trusted(&judge, &key(1)));
+        assert!(
+            judge
+                .take_refusal()
+                .unwrap()
+                .to_string()
+                .contains("revoked")
+        );
+        assert_eq!(fs::read_to_string(&file).unwrap(), revoked);
+        // Another key is recorded behind the line that has no end.
+        assert!(is_trusted(&judge, &key(2)));
+        let line = known_hosts_line(&judge.host, &key(2));
+        let whole = fs::read_to_string(&file).unwrap();
+        assert_eq!(whole.lines().collect::<Vec<_>>(), [&*revoked, &*line]);
+    }
+
+    #[test]
+    fn of_many_that_meet_a_host_at_once_one_records_its_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("known_hosts");
+        let judges: Vec<_> = (0..8).map(|byte| (judge(&file), key(byte))).collect();
+        let trusted = std::thread::scope(|scope| {
+            let asked: Vec<_> = judges
+                .iter()
+                .map(|(judge, key)| scope.spawn(move || is_trusted(judge, key)))
+                .collect();
+            let answers = asked.into_iter().map(|it| it.join().unwrap());
+            answers.filter(|&it| it).count()
+        });
+        assert_eq!(trusted, 1, "eight keys, one of which may be the host's");
+        assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
+    }
 }
