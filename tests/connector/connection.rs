@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv6Addr, TcpListener};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -724,7 +724,55 @@ async fn compression() {
     );
 }
 
-#[test]
-fn update_host_keys() {
-    unknown_key("update-host-keys", "true");
+#[tokio::test]
+async fn update_host_keys() {
+    assert!(!Connection::default().update_host_keys);
+    let keys = [HostKey::Ed25519, HostKey::EcdsaP256, HostKey::Rsa];
+    let world = World::with(Sshd::builder().host_keys(&keys).start());
+    let [own, ecdsa, rsa] = keys.map(|it| world.sshd.known_hosts_line_of(it));
+    let revoked = format!("@revoked * {}", ecdsa.split_once(' ').unwrap().1);
+    let login = |file: &Path, update: bool| {
+        let mut connection = world.connection("");
+        connection.known_host.clear();
+        connection.known_hosts_file = Some(file.to_owned());
+        connection.update_host_keys = update;
+        world.login(connection)
+    };
+    let file = world.write("known_hosts", &own);
+    login(&file, false).await.unwrap();
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        own,
+        "nobody asked for it"
+    );
+    for _ in 0..2 {
+        login(&file, true).await.unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        let mut lines: Vec<_> = text.lines().skip(1).map(key_of).collect();
+        lines.sort_unstable();
+        assert_eq!(text.lines().next(), Some(own.as_str()));
+        assert_eq!(lines, [key_of(&ecdsa), key_of(&rsa)], "each once");
+    }
+    // What the file revokes is not learned.
+    let file = world.write("with_revoked", format!("{revoked}\n{own}\n"));
+    login(&file, true).await.unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<_> = text.lines().skip(2).map(key_of).collect();
+    assert_eq!(lines, [key_of(&rsa)]);
+    // Whoever is known by `known-host` alone, or not checked, teaches nothing.
+    let file = world.write("untouched", "");
+    let mut pinned = world.connection("");
+    pinned.known_hosts_file = Some(file.clone());
+    pinned.update_host_keys = true;
+    world.login(pinned.clone()).await.unwrap();
+    pinned.known_host.clear();
+    pinned.host_key_policy = HostKeyPolicy::AcceptAny;
+    world.login(pinned).await.unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "");
+}
+
+/// Type and key of a line of known_hosts, whatever its comment.
+fn key_of(line: &str) -> String {
+    let words: Vec<_> = line.split(' ').skip(1).take(2).collect();
+    words.join(" ")
 }

@@ -5,6 +5,7 @@ mod failing;
 mod fuzz_bodies;
 mod groups;
 mod handshake;
+mod host_keys;
 mod hybrids;
 mod load;
 mod matrix;

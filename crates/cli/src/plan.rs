@@ -623,6 +623,7 @@ impl<'a> Configured<'a> {
         over(&mut connection.memory, &session.memory);
         over_option(&mut connection.rekey_limit, &session.rekey_limit);
         over(&mut connection.compression, &session.compression);
+        over(&mut connection.update_host_keys, &session.update_host_keys);
         over_option(&mut connection.transcript, &session.transcript);
     }
 

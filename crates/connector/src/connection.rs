@@ -112,6 +112,9 @@ pub struct Connection {
     pub rekey_limit: Option<ByteSize>,
     /// Whether `zlib@openssh.com` is offered. Worth it on slow lines, for what is not compressed already.
     pub compression: bool,
+    /// Whether keys that a trusted server announces, and proves that it holds, are recorded in the
+    /// known_hosts file. Only where that file knows it, and not `known-host`.
+    pub update_host_keys: bool,
     /// A file on this machine into which everything is written that is asked of the server, one line
     /// of JSON each, without contents and secrets; written on at its end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +152,7 @@ impl Default for Connection {
             memory: ByteSize(64 << 20),
             rekey_limit: None,
             compression: false,
+            update_host_keys: false,
             transcript: None,
         }
     }

@@ -34,6 +34,8 @@ pub const INTERACTIVE_ROUNDS: usize = 32;
 pub const EXTENSIONS: usize = 256;
 /// Channel requests of one channel that wait for the application's answer.
 pub const UNANSWERED_REQUESTS: usize = 16;
+/// Host keys of a server's announcement that are looked at; one of each type is five.
+pub const HOST_KEYS: usize = 32;
 /// Channel requests of one channel that may wait for the peer's answer.
 pub const AWAITED_REPLIES: usize = 256;
 /// Pieces of received data shorter than this are copied together, so that dribbled bytes do not each

@@ -198,6 +198,10 @@ impl Client {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) const fn shared(&self) -> &Arc<Shared<ClientRole>> {
+        &self.shared
+    }
+
     /// What was negotiated by the newest key exchange.
     pub fn negotiated(&self) -> Option<Negotiated> {
         self.shared.lock().conn.negotiated().cloned()

@@ -146,6 +146,10 @@ pub(crate) struct SessionArgs {
     /// Compress what is sent, and have the server do so, if it can; worth it on slow lines alone.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) compression: Option<bool>,
+    /// Record further host keys that a known server announces, and proves that it holds, in the
+    /// known_hosts file.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) update_host_keys: Option<bool>,
     /// Write everything that is asked of the server into this file, one JSON object a line, without
     /// contents and secrets. A file that is there is written on at its end.
     #[arg(long, value_name = "FILE")]

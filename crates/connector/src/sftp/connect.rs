@@ -12,6 +12,7 @@ use sansftp_proto::session::{HostKey, Trust};
 use sansftp_tokio::{Answerer, ChannelStream, Client, ConnectError, Credentials, Way};
 
 use super::algorithms;
+use super::learn;
 use super::party::{Party, Place};
 use super::remote::{Held, SftpRemote};
 use super::sessions::{Inside, Sessions};
@@ -198,7 +199,7 @@ impl Connect for SftpConnect {
         let place = door.enter().await?;
         let jumped = self.jump().await?;
         let line = self.line(&jumped, &self.end).await?;
-        let (client, inside) = self.admitted(&self.end, line).await?;
+        let (mut client, inside) = self.admitted(&self.end, line).await?;
         let held = Held {
             sessions: self.sessions.clone(),
             jumped,
@@ -209,6 +210,12 @@ impl Connect for SftpConnect {
             .sftp()
             .await
             .map_err(|error| self.end.explain(error))?;
+        if self.connection.update_host_keys {
+            let judge = self.end.judge()?;
+            let offered = self.end.host_key_algorithms();
+            let deadline = self.connection.request_timeout;
+            learn::host_keys(&mut client, &judge, &offered, deadline).await;
+        }
         let home = sftp.real_path(b".").await.map_err(|error| {
             Error::new(
                 Class::Failure,

@@ -7,6 +7,7 @@ mod algorithms;
 mod connect;
 mod convert;
 mod credentials;
+mod learn;
 mod party;
 mod remote;
 mod sessions;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sansftp_crypto::{ZLIB, default_provider, with_short_rsa};
 use sansftp_proto::auth::Prompt;
 use sansftp_proto::config::{Algorithms as Names, Config, KeepAlive};
-use sansftp_proto::crypto::{CryptoProvider, Secret};
+use sansftp_proto::crypto::{CryptoProvider, Secret, SignatureAlgorithm};
 use sansftp_proto::error::Error as Protocol;
 use sansftp_proto::role::Client as ClientRole;
 use sansftp_tokio::{
@@ -132,6 +132,12 @@ impl Party {
             missed: MISSED,
         });
         config
+    }
+
+    /// The algorithms that the server may prove itself with.
+    pub(super) fn host_key_algorithms(&self) -> Vec<&'static dyn SignatureAlgorithm> {
+        let names = self.algorithms.host_key.iter();
+        names.filter_map(|it| self.provider.signature(it)).collect()
     }
 
     pub(super) fn deadlines(&self) -> Deadlines {

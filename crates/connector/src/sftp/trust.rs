@@ -133,6 +133,37 @@ impl Judge {
         Ok(Verdict::Known { line })
     }
 
+    /// Whether a server with this key may name others: only one that the file itself knows.
+    pub(super) fn may_learn_from(&self, own: &PublicKey) -> bool {
+        self.pins.is_empty()
+            && self.policy != HostKeyPolicy::AcceptAny
+            && matches!(self.verdict(own), Verdict::Known { .. })
+    }
+
+    /// Whether the server is known, by keys that are all others than this one.
+    pub(super) fn is_another(&self, key: &PublicKey) -> bool {
+        matches!(self.verdict(key), Verdict::Changed { .. })
+    }
+
+    /// Records further keys of the server, those that are still new under the lock. Blocks.
+    pub(super) fn learn(&self, keys: &[PublicKey]) -> io::Result<()> {
+        let mut file = open_locked(&self.file)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let known = KnownHosts::parse(&text);
+        let is_another =
+            |key: &&PublicKey| matches!(known.check(&self.host, key), Verdict::Changed { .. });
+        let lines: Vec<_> = keys
+            .iter()
+            .filter(is_another)
+            .map(|key| known_hosts_line(&self.host, key))
+            .collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        append_to(&mut file, &lines.join("\n"))
+    }
+
     pub(super) fn take_refusal(&self) -> Option<Error> {
         self.refusal
             .lock()

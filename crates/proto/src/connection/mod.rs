@@ -13,6 +13,7 @@
 
 mod channel;
 mod credit;
+mod host_keys;
 mod inbound;
 mod messages;
 mod mux;
@@ -20,6 +21,7 @@ mod open;
 mod requests;
 
 pub use channel::ChannelId;
+pub(crate) use host_keys::check_proofs;
 pub use mux::{Mux, OpenError, PeerLimits, RequestError, WriteError};
 pub use open::{ChannelKind, Offer, OpenFailureReason};
 pub(crate) use requests::InboundRequest;
@@ -30,6 +32,7 @@ mod model;
 #[cfg(test)]
 mod tests;
 
+use crate::crypto::PublicKey;
 use bytes::Bytes;
 use requests::Place;
 
@@ -77,6 +80,9 @@ pub enum ChannelEvent<Q> {
     /// Both ends have closed the channel. Nothing more happens on it; data that has not been read yet
     /// can still be read, and holds memory until it is, or until [`Mux::close`].
     Closed(ChannelId),
+    /// The server has told which host keys it has (`hostkeys-00@openssh.com`). Said once; not proven, see
+    /// [`Mux::prove_host_keys`].
+    HostKeys(Vec<PublicKey>),
     /// The peer has answered the oldest of our global requests that it had not answered.
     GlobalAnswered {
         /// Whether it did what was asked.

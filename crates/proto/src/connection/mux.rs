@@ -34,6 +34,8 @@ pub struct Mux<R: Role> {
     pub(super) globals: VecDeque<Global>,
     /// Whether the peer may open further sessions.
     pub(super) sessions: Sessions,
+    /// Whether the server's host keys were told: once is enough.
+    pub(super) host_keys: Announcement,
     /// Channels whose writers are to be told that there is room.
     writable: VecDeque<ChannelId>,
     /// The place where the next turn begins.
@@ -52,6 +54,13 @@ pub(super) enum Global {
 pub(super) enum Sessions {
     Open,
     NoMore,
+}
+
+/// Whether the server has told which host keys it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Announcement {
+    Awaited,
+    Made,
 }
 
 /// Why a channel could not be asked for.
@@ -108,6 +117,7 @@ impl<R: Role> Mux<R> {
             },
             globals: VecDeque::new(),
             sessions: Sessions::Open,
+            host_keys: Announcement::Awaited,
             writable: VecDeque::new(),
             next: 0,
         }

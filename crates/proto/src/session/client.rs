@@ -3,7 +3,8 @@
 use super::{Config, Connection, HostKey, Phase};
 use crate::auth::Machine;
 use crate::auth::client::{Auth, Credential, PasswordExpired, Prompts, ToSign, Turn};
-use crate::crypto::{CryptoError, Secret};
+use crate::connection::check_proofs;
+use crate::crypto::{CryptoError, PublicKey, Secret};
 use crate::error::Error;
 use crate::role::Client;
 use std::sync::Arc;
@@ -99,6 +100,20 @@ impl Connection<Client> {
     /// connection.
     pub fn keep_password(&mut self, expired: PasswordExpired) -> Result<(), Error> {
         self.auth(|auth| auth.keep_password(expired))
+    }
+
+    /// Whether `answer`, to [`Mux::prove_host_keys`], proves that the server holds these keys, in their
+    /// order, by signatures over this session with algorithms that we offer.
+    ///
+    /// # Errors
+    /// [`CryptoError::BadSignature`] and other reasons when it does not, for one of them or all.
+    ///
+    /// [`Mux::prove_host_keys`]: crate::connection::Mux::prove_host_keys
+    pub fn check_host_keys(&self, keys: &[PublicKey], answer: &[u8]) -> Result<(), CryptoError> {
+        let session = self.transport.session_id();
+        let session = session.ok_or(CryptoError::Failed("no session to sign over"))?;
+        let (provider, algorithms) = (&self.config.provider, &self.config.algorithms.host_key);
+        check_proofs(keys, answer, session, provider, algorithms)
     }
 
     fn auth(&mut self, answer: impl FnOnce(&mut Auth) -> Result<(), Error>) -> Result<(), Error> {

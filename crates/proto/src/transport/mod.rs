@@ -398,6 +398,10 @@ impl<R: Role> Transport<R> {
         self.host_key.as_ref()
     }
 
+    pub(crate) const fn session_id(&self) -> Option<&SessionId> {
+        self.session_id.as_ref()
+    }
+
     /// The peer's identification line without its end.
     pub(crate) fn peer_ident(&self) -> Option<&[u8]> {
         self.peer_ident.as_deref()

@@ -7,7 +7,9 @@ use super::job::Job;
 use crate::error::Lost;
 use crate::onward::Onward;
 use crate::shared::{self, wake};
+use bytes::Bytes;
 use sansftp_proto::connection::{ChannelEvent, ChannelId, Mux, ToClient, ToServer, WriteError};
+use sansftp_proto::crypto::PublicKey;
 use sansftp_proto::error::{Error as Protocol, printable};
 use sansftp_proto::role::Client as ClientRole;
 use sansftp_proto::sftp::messages::Close;
@@ -28,9 +30,27 @@ const JOB_REQUESTS: usize = 960;
 pub(crate) struct Machines {
     sessions: Vec<Session>,
     onward: Vec<Onward>,
+    host_keys: HostKeys,
 }
 
+/// What the server has said of its host keys.
+#[derive(Default)]
+pub(crate) struct HostKeys {
+    pub(crate) announced: Vec<PublicKey>,
+    /// The answer to the request to prove some.
+    pub(crate) proof: Option<Proof>,
+    /// Who waits for it.
+    pub(crate) asker: Option<Waker>,
+}
+
+/// Whether the server did what it was asked, and what it sent.
+pub(crate) type Proof = (bool, Bytes);
+
 impl Machines {
+    pub(crate) const fn host_keys(&mut self) -> &mut HostKeys {
+        &mut self.host_keys
+    }
+
     /// A session on a channel that is being opened.
     pub(crate) fn begin(&mut self, channel: ChannelId) {
         self.sessions.push(Session::new(channel));
@@ -100,6 +120,12 @@ impl shared::Machines<ClientRole> for Machines {
                     tracing::info!(stderr = %printable(&text));
                 }
             }
+            ChannelEvent::HostKeys(keys) => self.host_keys.announced = keys,
+            // Keepalives apart, which the machine takes itself, nothing else is asked.
+            ChannelEvent::GlobalAnswered { ok, data } => {
+                self.host_keys.proof = Some((ok, data));
+                wake(self.host_keys.asker.take());
+            }
             ChannelEvent::Readable(id) => {
                 if let Some(onward) = self.onward(id) {
                     onward.readable();
@@ -142,6 +168,7 @@ impl shared::Machines<ClientRole> for Machines {
             session.fail(SftpError::Lost(lost.clone()));
         }
         self.onward.iter_mut().for_each(Onward::wake);
+        wake(self.host_keys.asker.take());
     }
 }
 

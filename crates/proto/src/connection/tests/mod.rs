@@ -219,6 +219,40 @@ fn unknown_global_requests_fail_when_a_reply_is_wanted_and_never_end_the_connect
 }
 
 #[test]
+fn host_keys_are_told_once_and_not_without_end() {
+    let mut client = End::<Client>::new();
+    let mut rest = BytesMut::new();
+    // Neither a key nor, being empty, anything else.
+    b"".as_slice().write(&mut rest);
+    for number in 0..1000u32 {
+        let mut blob = BytesMut::new();
+        "ssh-ed25519".write(&mut blob);
+        number.to_be_bytes().as_slice().write(&mut blob);
+        blob.as_ref().write(&mut rest);
+    }
+    let announcement = GlobalRequest {
+        name: b"hostkeys-00@openssh.com",
+        want_reply: false,
+        rest: Rest(&rest),
+    };
+    let mut cut = GlobalRequest {
+        rest: Rest(&[]),
+        ..announcement
+    };
+    cut.rest = Rest(&rest[..rest.len() - 1]);
+    client.gets_quietly(&cut);
+    let mut client = End::<Client>::new();
+    let events = client.gets(&announcement).unwrap();
+    let [ChannelEvent::HostKeys(keys)] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert!(!keys.is_empty() && keys.len() <= limits::HOST_KEYS);
+    client.gets_quietly(&announcement);
+    let mut server = End::<Server>::new();
+    server.gets_quietly(&announcement);
+}
+
+#[test]
 fn global_replies_belong_to_requests_in_order_and_those_to_keepalives_to_nobody() {
     let mut client = End::<Client>::new();
     client.mux.global_request(b"first", b"x").unwrap();
