@@ -4,6 +4,7 @@
 use super::client::blocked;
 use super::error::SftpError;
 use super::job::Job;
+use super::pace::Pace;
 use crate::error::Lost;
 use crate::onward::Onward;
 use crate::shared::{self, wake};
@@ -190,6 +191,7 @@ pub(crate) struct Session {
     jobs: Vec<Arc<dyn Job>>,
     /// Handles to be closed for nobody, as soon as there is room.
     unattended: Vec<Handle>,
+    pace: Pace,
     failure: Option<SftpError>,
 }
 
@@ -217,10 +219,10 @@ pub(super) struct Ticket {
 /// A request that was sent, and what its waiter asks for the answer with.
 pub(super) type Sent<K> = (Pending<K>, Ticket);
 
-/// Who waits for an answer.
+/// Who waits for an answer; a waiter's request was made at this time.
 enum Owner {
     Nobody,
-    Waiter(Ticket, Option<Waker>),
+    Waiter(Ticket, Instant, Option<Waker>),
     Job(Arc<dyn Job>),
 }
 
@@ -244,6 +246,7 @@ impl Session {
             blocked: Vec::new(),
             jobs: Vec::new(),
             unattended: Vec::new(),
+            pace: Pace::new(),
             failure: None,
         }
     }
@@ -275,7 +278,7 @@ impl Session {
                     id: pending.id(),
                     number: self.tickets,
                 };
-                self.set_owner(ticket.id, Owner::Waiter(ticket, None));
+                self.set_owner(ticket.id, Owner::Waiter(ticket, Instant::now(), None));
                 Ok(Poll::Ready((pending, ticket)))
             }
             Err(why) => match blocked(why, self) {
@@ -300,7 +303,7 @@ impl Session {
             return Poll::Ready(Ok(done));
         }
         match self.owners.get_mut(ticket.id.index()) {
-            Some(Owner::Waiter(it, waker)) if *it == ticket && self.failure.is_none() => {
+            Some(Owner::Waiter(it, _, waker)) if *it == ticket && self.failure.is_none() => {
                 *waker = Some(cx.waker().clone());
                 Poll::Pending
             }
@@ -314,7 +317,7 @@ impl Session {
             return self.machine.discard(done);
         }
         if let Some(owner) = self.owners.get_mut(ticket.id.index())
-            && matches!(owner, Owner::Waiter(it, _) if *it == ticket)
+            && matches!(owner, Owner::Waiter(it, ..) if *it == ticket)
         {
             *owner = Owner::Nobody;
             self.machine.abandon(ticket.id);
@@ -360,9 +363,13 @@ impl Session {
     // ---- for the driver
 
     fn pump(&mut self, mux: &mut Mux<ClientRole>, progress: &mut Instant, now: Instant) -> bool {
-        let mut moved = self.drain(mux);
+        let arrived = self.drain(mux);
+        let mut moved = arrived > 0;
         if moved {
             *progress = now;
+            if let Some(window) = self.pace.arrived(arrived, now) {
+                mux.set_window(self.channel, window);
+            }
         }
         self.close_handles();
         moved |= self.fill_jobs();
@@ -373,13 +380,13 @@ impl Session {
         moved
     }
 
-    /// Channel to machine to whoever waits.
-    fn drain(&mut self, mux: &mut Mux<ClientRole>) -> bool {
-        let mut moved = false;
+    /// Channel to machine to whoever waits; says how many bytes.
+    fn drain(&mut self, mux: &mut Mux<ClientRole>) -> usize {
+        let mut moved = 0_usize;
         while self.machine.wants_data()
             && let Some(data) = mux.read(self.channel)
         {
-            moved = true;
+            moved = moved.saturating_add(data.len());
             if let Err(error) = self.machine.handle_data(data) {
                 self.fail(SftpError::Ended(error));
                 return moved;
@@ -399,7 +406,8 @@ impl Session {
                 continue;
             };
             match std::mem::replace(owner, Owner::Nobody) {
-                Owner::Waiter(ticket, waker) => {
+                Owner::Waiter(ticket, asked, waker) => {
+                    self.pace.answered_after(asked.elapsed());
                     self.answered.push((ticket, done));
                     wake(waker);
                 }
@@ -510,7 +518,7 @@ impl Session {
             self.stage = Stage::Ended;
         }
         for owner in &mut self.owners {
-            if let Owner::Waiter(_, waker) = owner {
+            if let Owner::Waiter(_, _, waker) = owner {
                 wake(waker.take());
             }
         }

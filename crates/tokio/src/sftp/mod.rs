@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod job;
 mod machines;
+mod pace;
 pub mod server;
 
 pub use client::Sftp;
