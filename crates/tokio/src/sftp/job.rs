@@ -50,6 +50,10 @@ pub(super) trait Planner: Send {
     );
     /// Whether there is something that the owner can take, or learn.
     fn has_news(&mut self) -> bool;
+    /// Whether the owner waits for room, and there is.
+    fn has_room(&self) -> bool {
+        false
+    }
     fn is_over(&self) -> bool;
 }
 
@@ -104,6 +108,15 @@ impl<P: Planner> Running<P> {
     }
 }
 
+impl<P: Planner> State<P> {
+    /// What was just sent may leave room for more, which no answer has to come for.
+    fn tell_of_room(&mut self) {
+        if self.planner.has_room() {
+            wake(self.owner.take());
+        }
+    }
+}
+
 impl<P: Planner> Job for Running<P> {
     fn next(&self, machine: &mut Client) -> Result<Option<RequestId>, Blocked> {
         let state = &mut *self.lock();
@@ -115,6 +128,7 @@ impl<P: Planner> Job for Running<P> {
         };
         let id = pending.id();
         state.under_way.push((pending, ticket));
+        state.tell_of_room();
         Ok(Some(id))
     }
 
@@ -380,6 +394,10 @@ impl Planner for Writing {
     fn is_over(&self) -> bool {
         matches!(self.plan.finished(), Some(Err(_)))
     }
+
+    fn has_room(&self) -> bool {
+        self.awaited == Awaited::Room && self.plan.wants_data()
+    }
 }
 
 /// Reads a directory to its end.
@@ -433,5 +451,52 @@ impl Planner for Names {
 
     fn is_over(&self) -> bool {
         self.0.finished().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A far server has answered nothing for a long time: what is in flight is bounded, not this.
+    #[test]
+    fn what_was_sent_makes_room_for_more_before_any_of_it_is_answered() {
+        let mut machine = Client::default();
+        let version = Bytes::from_static(&[0, 0, 0, 5, 2, 0, 0, 0, 3]);
+        machine.handle_data(version).unwrap();
+        let plan = UploadPlan {
+            offset: 0,
+            write_len: 10,
+            max_in_flight_bytes: 45,
+        };
+        let handle = Handle::new(Bytes::from_static(b"h")).unwrap();
+        let job = Running::new(Writing::new(plan), handle);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let cx = Context::from_waker(&waker);
+        let push = |job: &Running<Writing>| {
+            let mut data = Some(Bytes::from_static(&[7; 10]));
+            job.poll(&cx, |it| it.poll_push(&mut data)).is_ready()
+        };
+        for round in 0..4 {
+            assert!(push(&job), "{round}");
+            assert!(!push(&job), "one request's worth waits already");
+            assert!(job.next(&mut machine).unwrap().is_some());
+            assert_eq!(woken.0.load(Ordering::SeqCst), round + 1);
+        }
+        assert!(push(&job));
+        assert!(job.next(&mut machine).unwrap().is_none(), "its bound");
     }
 }
