@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use sansftp_connector::connection::{ByteSize, Connection, HostKeyPolicy};
+use sansftp_connector::connection::{ByteSize, Connection, HostKeyPolicy, UploadChannels};
 use sansftp_connector::document::Document;
 use sansftp_connector::operation::{Get, Operation};
 use sansftp_connector::outcome::Outcome;
@@ -692,9 +692,34 @@ fn unknown_key(key: &str, value: &str) {
     );
 }
 
-#[test]
-fn upload_channels() {
-    unknown_key("upload-channels", "4");
+#[tokio::test]
+async fn upload_channels() {
+    assert_eq!(
+        Connection::default().upload_channels,
+        UploadChannels::default()
+    );
+    // The server lets fewer in than are asked for: it is done with those, and nobody hears of it.
+    for (max_sessions, channels) in [("1", "8"), ("2", "8"), ("10", "3"), ("10", "'auto'")] {
+        let sshd = Sshd::builder().config(format!("MaxSessions {max_sessions}"));
+        let world = World::with(sshd.start());
+        let connection = world.connection(&format!("upload-channels = {channels}"));
+        let source = world.write("big.bin", noise(20 << 20));
+        let send = "action = 'send'\nchecksum = true\nverify = 'hash'";
+        let documents = vec![Document::file(&source)];
+        let outcomes = world.run_as(connection, send, documents).await;
+        assert_eq!(said(&outcomes), ["big.bin ok"], "{outcomes:?}");
+        let there = fs::read(world.sshd.home().join("big.bin")).unwrap();
+        assert!(there == fs::read(&source).unwrap(), "{channels}");
+        assert_eq!(world.remote().len(), 1, "nothing else is left");
+        let most = max_sessions.parse().unwrap();
+        let opened = world.logged("subsystem request for sftp", 1).await;
+        assert!(opened <= most, "{opened} channels of {most}");
+    }
+    for bad in ["0", "9", "-1", "'many'"] {
+        let keys = format!("host = 'h'\nupload-channels = {bad}");
+        let error = toml::from_str::<Connection>(&keys).unwrap_err().to_string();
+        assert!(error.contains("neither auto nor 1 to 8"), "{error}");
+    }
 }
 
 #[tokio::test]

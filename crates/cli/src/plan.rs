@@ -621,6 +621,7 @@ impl<'a> Configured<'a> {
         over(&mut connection.retries, &session.retries);
         over(&mut connection.retry_delay, &session.retry_delay);
         over(&mut connection.memory, &session.memory);
+        over(&mut connection.upload_channels, &session.upload_channels);
         over_option(&mut connection.rekey_limit, &session.rekey_limit);
         over(&mut connection.compression, &session.compression);
         over(&mut connection.update_host_keys, &session.update_host_keys);

@@ -107,6 +107,8 @@ pub struct Connection {
     pub retry_delay: RetryDelay,
     /// Bytes in flight of all sessions of a program, and the longest listing that is held for sorting.
     pub memory: ByteSize,
+    /// Channels of one session that an upload goes over, where a channel's window holds it up.
+    pub upload_channels: UploadChannels,
     /// Bytes between key exchanges; the cipher's own bound when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rekey_limit: Option<ByteSize>,
@@ -150,6 +152,7 @@ impl Default for Connection {
             retries: 3,
             retry_delay: RetryDelay::default(),
             memory: ByteSize(64 << 20),
+            upload_channels: UploadChannels::Auto,
             rekey_limit: None,
             compression: false,
             update_host_keys: false,
@@ -222,6 +225,44 @@ const DEFAULT_SESSIONS: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not
 
 /// Below this not even one batch of file data fits beside the requests for the next.
 const MINIMAL_MEMORY: u64 = 1 << 20;
+
+/// Channels of one session that an upload goes over: one to a temporary name, where the window of a
+/// channel is what holds it up. Where the server refuses more, it is done with those that there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UploadChannels {
+    /// Up to eight at a server that calls itself OpenSSH and is far away, else one.
+    #[default]
+    Auto,
+    /// So many at any server, 1 to 8.
+    UpTo(NonZeroUsize),
+}
+
+impl UploadChannels {
+    /// The most that there may be: OpenSSH's MaxSessions is 10.
+    pub const MOST: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not zero");
+}
+
+impl FromStr for UploadChannels {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let number = text.parse().ok().filter(|it| *it <= Self::MOST);
+        let number = number.ok_or_else(|| format!("'{text}' is neither auto nor 1 to 8"))?;
+        Ok(Self::UpTo(number))
+    }
+}
+
+impl fmt::Display for UploadChannels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::UpTo(number) => number.fmt(f),
+        }
+    }
+}
 
 /// What happens with a host key that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -425,6 +466,31 @@ macro_rules! serde_as_text {
     )*};
 }
 serde_as_text!(Algorithms, RetryDelay);
+
+impl Serialize for UploadChannels {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.collect_str(self),
+            Self::UpTo(number) => number.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for UploadChannels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(i64),
+            Word(String),
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Number(number) => number.to_string(),
+            Written::Word(word) => word,
+        };
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct Visitor;

@@ -174,6 +174,10 @@ pub trait Writer: Send + 'static {
     /// before are acknowledged first.
     fn stat(&mut self) -> impl Future<Output = Result<Attrs, RemoteError>> + Send;
 
+    /// The file has a temporary name that nobody else knows, and is thought to end at `size`: what is
+    /// written may go several ways at once and arrive out of order. Told before the first write.
+    fn spread(&mut self, _size: Option<u64>) {}
+
     /// Writes `data` at `offset`. Offsets are explicit and each write follows the one before. Any
     /// size is taken; returns as soon as there is room for more, not when it is acknowledged, and
     /// reports failures of earlier writes.

@@ -38,6 +38,7 @@ max-sessions = 3
 retries = 5
 retry-delay = "2s to 10s"
 memory = "32MiB"
+upload-channels = 4
 rekey-limit = "1GiB"
 transcript = "transcript.jsonl"
 proxy = { type = "http", host = "proxy.example", port = 3128, user = "me", password = { env = "PROXY" } }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use sansftp_connector::connection::{
-    Algorithms, ByteSize, HostKeyPolicy, Jump, Proxy, ProxyType, RetryDelay,
+    Algorithms, ByteSize, HostKeyPolicy, Jump, Proxy, ProxyType, RetryDelay, UploadChannels,
 };
 use sansftp_connector::parse_duration;
 
@@ -140,6 +140,10 @@ pub(crate) struct SessionArgs {
     /// Bytes in flight, and the longest listing that is held for sorting; 64MiB when unset.
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<ByteSize>,
+    /// Channels that an upload to a temporary name goes over where one's window holds it up: auto, up
+    /// to 8 at a far OpenSSH and else 1, or 1 to 8.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) upload_channels: Option<UploadChannels>,
     /// Bytes between key exchanges, such as 1GiB; what the cipher can bear when unset.
     #[arg(long, value_name = "SIZE")]
     pub(crate) rekey_limit: Option<ByteSize>,

@@ -225,7 +225,10 @@ impl Connect for SftpConnect {
         })?;
         let memory = usize::try_from(self.connection.memory.0).unwrap_or(usize::MAX);
         let details = self.details(&client, &sftp, &home);
-        Ok(SftpRemote::new(client, sftp, details, memory, held))
+        let channels = self.connection.upload_channels;
+        Ok(SftpRemote::new(
+            client, sftp, details, memory, channels, held,
+        ))
     }
 }
 

@@ -401,6 +401,10 @@ impl<W: Writer> Writer for TranscribedWriter<W> {
         noted(line, self.writer().stat()).await
     }
 
+    fn spread(&mut self, size: Option<u64>) {
+        self.writer().spread(size);
+    }
+
     async fn write(&mut self, offset: u64, data: Bytes) -> Result<(), RemoteError> {
         if let Some(open) = &mut self.open {
             open.piece("write", offset, data.len() as u64);

@@ -65,49 +65,7 @@ impl Sftp {
         shared: Arc<Shared<ClientRole>>,
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
-        let lost = |lost: Lost| ConnectError::Lost {
-            stage: Stage::Subsystem,
-            lost,
-        };
-        let channel = shared.with(|state| {
-            if let Some(ended) = &state.ended {
-                return Err(lost(ended.clone()));
-            }
-            let Some(mux) = state.conn.mux() else {
-                let ended = state.conn.error().cloned();
-                let protocol = ended.unwrap_or(Protocol::ApiMisuse("SFTP before authentication"));
-                return Err(lost(Lost { protocol, io: None }));
-            };
-            let id = mux
-                .open_session()
-                .map_err(|_| ConnectError::NoSubsystem("too many channels are open".to_owned()))?;
-            state.machines.begin(id);
-            Ok(id)
-        })?;
-        let mut inner = Inner {
-            shared,
-            channel,
-            deadlines,
-            extensions: Extensions::NONE,
-            lengths: RequestLengths::UNANNOUNCED,
-            limits: None,
-        };
-        inner.extensions = poll_fn(|cx| {
-            let mut state = inner.shared.lock();
-            let Some(session) = state.machines.get(channel) else {
-                let protocol = Protocol::Unreachable("a session of SFTP that nobody ended is gone");
-                return Poll::Ready(Err(lost(Lost { protocol, io: None })));
-            };
-            match session.poll_started(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Started::Ready(extensions)) => Poll::Ready(Ok(extensions)),
-                Poll::Ready(Started::Refused(why)) => {
-                    Poll::Ready(Err(ConnectError::NoSubsystem(why)))
-                }
-                Poll::Ready(Started::Failed(error)) => Poll::Ready(Err(not_started(error))),
-            }
-        })
-        .await?;
+        let mut inner = Inner::start(shared, deadlines).await?;
         if inner.extensions.contains(Extension::Limits) {
             let told = inner.request(&extensions::GetLimits {}, Patience::Request);
             inner.limits = match told.await {
@@ -121,6 +79,22 @@ impl Sftp {
             .limits
             .as_ref()
             .map_or(RequestLengths::UNANNOUNCED, RequestLengths::from);
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Another session over the same connection, whose server has the same limits.
+    pub(super) async fn sibling(&self) -> Result<Self, ConnectError> {
+        let known = &self.inner;
+        let start = Inner::start(Arc::clone(&known.shared), known.deadlines.clone());
+        let started = tokio::time::timeout(known.deadlines.request, start).await;
+        let mut inner = started.map_err(|_| ConnectError::TimedOut {
+            stage: Stage::Subsystem,
+            doing: "the SFTP subsystem",
+        })??;
+        inner.limits.clone_from(&known.limits);
+        inner.lengths = known.lengths;
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -155,7 +129,11 @@ impl Sftp {
         Ok(WriteFile::new(self.clone(), handle))
     }
 
-    async fn open(&self, filename: &[u8], pflags: OpenFlags) -> Result<Handle, SftpError> {
+    pub(super) async fn open(
+        &self,
+        filename: &[u8],
+        pflags: OpenFlags,
+    ) -> Result<Handle, SftpError> {
         let open = Open {
             filename,
             pflags,
@@ -390,6 +368,62 @@ impl Sftp {
 }
 
 impl Inner {
+    /// Opens a channel and starts the subsystem. Lengths are those of a server that tells none.
+    async fn start(
+        shared: Arc<Shared<ClientRole>>,
+        deadlines: Deadlines,
+    ) -> Result<Self, ConnectError> {
+        let lost = |lost: Lost| ConnectError::Lost {
+            stage: Stage::Subsystem,
+            lost,
+        };
+        let channel = shared.with(|state| {
+            if let Some(ended) = &state.ended {
+                return Err(lost(ended.clone()));
+            }
+            let Some(mux) = state.conn.mux() else {
+                let ended = state.conn.error().cloned();
+                let protocol = ended.unwrap_or(Protocol::ApiMisuse("SFTP before authentication"));
+                return Err(lost(Lost { protocol, io: None }));
+            };
+            let id = mux
+                .open_session()
+                .map_err(|_| ConnectError::NoSubsystem("too many channels are open".to_owned()))?;
+            state.machines.begin(id);
+            Ok(id)
+        })?;
+        let mut inner = Self {
+            shared,
+            channel,
+            deadlines,
+            extensions: Extensions::NONE,
+            lengths: RequestLengths::UNANNOUNCED,
+            limits: None,
+        };
+        inner.extensions = poll_fn(|cx| {
+            let mut state = inner.shared.lock();
+            let Some(session) = state.machines.get(channel) else {
+                let protocol = Protocol::Unreachable("a session of SFTP that nobody ended is gone");
+                return Poll::Ready(Err(lost(Lost { protocol, io: None })));
+            };
+            match session.poll_started(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Started::Ready(extensions)) => Poll::Ready(Ok(extensions)),
+                Poll::Ready(Started::Refused(why)) => {
+                    Poll::Ready(Err(ConnectError::NoSubsystem(why)))
+                }
+                Poll::Ready(Started::Failed(error)) => Poll::Ready(Err(not_started(error))),
+            }
+        })
+        .await?;
+        Ok(inner)
+    }
+
+    /// The time that an answer takes at least, once there was one.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.look(|session| Ok(session.round_trip())).ok().flatten()
+    }
+
     pub(super) const fn lengths(&self) -> RequestLengths {
         self.lengths
     }

@@ -3,6 +3,7 @@
 use super::client::{Patience, Sftp};
 use super::error::SftpError;
 use super::job::{Job, Reading, Running, Writing};
+use super::spread::{Channels, Spread};
 use bytes::Bytes;
 use sansftp_proto::sftp::transfer::{DownloadPlan, Order, UploadPlan};
 use sansftp_proto::sftp::{Attrs, Handle};
@@ -139,6 +140,8 @@ pub struct WriteFile {
     job: Option<Arc<Running<Writing>>>,
     /// What jobs that are over have had acknowledged.
     acknowledged: u64,
+    /// The further channels that it may go over.
+    channels: Option<Channels>,
     closed: bool,
 }
 
@@ -150,6 +153,7 @@ impl WriteFile {
             in_flight: IN_FLIGHT,
             job: None,
             acknowledged: 0,
+            channels: None,
             closed: false,
         }
     }
@@ -166,6 +170,15 @@ impl WriteFile {
         }
     }
 
+    /// Lets it go over several channels of the connection, for which `path` is opened again, as soon as
+    /// the window of the first holds it up. One that the server refuses is done without. To be told
+    /// before the first write, and only of a file that nobody else opens or renames: what is written
+    /// arrives out of order.
+    pub fn spread(&mut self, path: &[u8], plan: Spread) {
+        let channels = Channels::new(Bytes::copy_from_slice(path), plan);
+        self.channels = channels.are_worth_while(&self.sftp).then_some(channels);
+    }
+
     /// Writes `data`, of any size, at `offset`; usually where the write before ended. Returns as soon
     /// as there is room for more, not when it is acknowledged.
     ///
@@ -179,12 +192,20 @@ impl WriteFile {
             .is_some_and(|job| job.look(|it| it.next_offset()) != offset)
         {
             self.flush().await?;
+            self.gather().await?;
             self.end_job();
         }
         let job = self.job(offset)?;
         let mut data = Some(data);
         let inner = Arc::clone(&self.sftp.inner);
+        let (sftp, channels) = (&self.sftp, &mut self.channels);
         let push = poll_fn(|cx| {
+            if let Some(channels) = channels.as_mut() {
+                if job.look(Writing::take_held_up) {
+                    channels.open(sftp, offset);
+                }
+                channels.poll_join(&job, cx);
+            }
             let polled = job.poll(cx, |it| it.poll_push(&mut data));
             if matches!(polled, Poll::Ready(Ok(()))) {
                 inner.wake_driver();
@@ -203,7 +224,11 @@ impl WriteFile {
             write_len: self.sftp.inner.lengths().write,
             max_in_flight_bytes: self.in_flight,
         };
-        let job = Arc::new(Running::new(Writing::new(plan), self.handle.clone()));
+        let mut writing = Writing::new(plan);
+        if self.channels.is_some() {
+            writing.mind_window();
+        }
+        let job = Arc::new(Running::new(writing, self.handle.clone()));
         self.sftp.inner.begin(Arc::clone(&job) as Arc<dyn Job>)?;
         Ok(Arc::clone(self.job.insert(job)))
     }
@@ -253,6 +278,7 @@ impl WriteFile {
     /// [`SftpError`]
     pub async fn fsync(&mut self) -> Result<(), SftpError> {
         self.flush().await?;
+        self.gather().await?;
         self.sftp.inner.fsync(&self.handle).await
     }
 
@@ -262,9 +288,18 @@ impl WriteFile {
     /// [`SftpError`], of an earlier write too.
     pub async fn close(mut self) -> Result<(), SftpError> {
         self.flush().await?;
+        self.gather().await?;
         self.end_job();
         self.closed = true;
         self.sftp.inner.close(&self.handle, Patience::Durable).await
+    }
+
+    /// Closes all handles but the first, everything being acknowledged.
+    async fn gather(&mut self) -> Result<(), SftpError> {
+        match self.channels.take() {
+            Some(channels) => channels.close().await,
+            None => Ok(()),
+        }
     }
 
     pub(super) const fn handle(&self) -> &Handle {

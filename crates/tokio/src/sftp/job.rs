@@ -32,6 +32,12 @@ pub(super) trait Job: Send + Sync {
     fn abandon(&self, machine: &mut Client);
     /// Whether it will never ask again.
     fn is_over(&self) -> bool;
+    /// Whether it sends no more than the channel's window has room for, the last request apart.
+    fn minds_window(&self) -> bool {
+        false
+    }
+    /// It minds the window, which is used up.
+    fn window_used_up(&self) {}
 }
 
 /// A request that was sent and what the planner knows it by, if one was wanted.
@@ -55,6 +61,14 @@ pub(super) trait Planner: Send {
         false
     }
     fn is_over(&self) -> bool;
+    /// As [`Job::minds_window`].
+    fn minds_window(&self) -> bool {
+        false
+    }
+    /// As [`Job::window_used_up`]; says whether that is news for the owner.
+    fn window_used_up(&mut self) -> bool {
+        false
+    }
 }
 
 /// A planner under way: its requests, its owner, its failure.
@@ -102,6 +116,28 @@ impl<P: Planner> Running<P> {
         Poll::Pending
     }
 
+    /// The next request, to be sent and answered over another session, with a handle of that one.
+    pub(super) fn next_by(
+        &self,
+        machine: &mut Client,
+        handle: &Handle,
+    ) -> Sent<P::Kind, P::Ticket> {
+        let state = &mut *self.lock();
+        if state.failure.is_some() {
+            return Ok(None);
+        }
+        let sent = state.planner.send(machine, handle)?;
+        if sent.is_some() {
+            state.tell_of_room();
+        }
+        Ok(sent)
+    }
+
+    /// The answer to a request of [`next_by`](Self::next_by), or of its own.
+    pub(super) fn answered(&self, pending: Pending<P::Kind>, ticket: P::Ticket, done: Completion) {
+        self.lock().answered(pending, ticket, done);
+    }
+
     /// Lets the owner look without waiting.
     pub(super) fn look<T>(&self, look: impl FnOnce(&mut P) -> T) -> T {
         look(&mut self.lock().planner)
@@ -112,6 +148,20 @@ impl<P: Planner> State<P> {
     /// What was just sent may leave room for more, which no answer has to come for.
     fn tell_of_room(&mut self) {
         if self.planner.has_room() {
+            wake(self.owner.take());
+        }
+    }
+
+    fn answered(&mut self, pending: Pending<P::Kind>, ticket: P::Ticket, done: Completion) {
+        match pending.claim(done) {
+            Ok(result) => self.planner.answer(ticket, result),
+            Err(_) => {
+                self.failure = Some(SftpError::Ended(Protocol::Unreachable(
+                    "an answer changed hands",
+                )));
+            }
+        }
+        if self.planner.has_news() || self.failure.is_some() {
             wake(self.owner.take());
         }
     }
@@ -143,17 +193,7 @@ impl<P: Planner> Job for Running<P> {
             return;
         };
         let (pending, ticket) = state.under_way.remove(at);
-        match pending.claim(done) {
-            Ok(result) => state.planner.answer(ticket, result),
-            Err(_) => {
-                state.failure = Some(SftpError::Ended(Protocol::Unreachable(
-                    "an answer changed hands",
-                )));
-            }
-        }
-        if state.planner.has_news() || state.failure.is_some() {
-            wake(state.owner.take());
-        }
+        state.answered(pending, ticket, done);
     }
 
     fn fail(&self, error: SftpError) {
@@ -172,6 +212,17 @@ impl<P: Planner> Job for Running<P> {
     fn is_over(&self) -> bool {
         let state = self.lock();
         state.failure.is_some() || state.planner.is_over() && state.under_way.is_empty()
+    }
+
+    fn minds_window(&self) -> bool {
+        self.lock().planner.minds_window()
+    }
+
+    fn window_used_up(&self) {
+        let state = &mut *self.lock();
+        if state.planner.window_used_up() {
+            wake(state.owner.take());
+        }
     }
 }
 
@@ -295,6 +346,20 @@ pub(super) struct Writing {
     next: u64,
     /// What the owner waits for besides room.
     awaited: Awaited,
+    ways: Ways,
+}
+
+/// Over how many channels an upload goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ways {
+    /// The one, whatever its window.
+    One,
+    /// More, as soon as the window is what holds it up.
+    MoreWhenHeldUp,
+    /// It is held up, and the owner is to open more.
+    HeldUp,
+    /// As many as the owner could open: none takes more than its window has room for.
+    Many,
 }
 
 /// What makes news for the owner of an upload.
@@ -311,7 +376,22 @@ impl Writing {
             write_len: plan.write_len as usize,
             next: plan.offset,
             awaited: Awaited::Room,
+            ways: Ways::One,
         }
+    }
+
+    /// The owner is told once the channel's window holds the upload up.
+    pub(super) const fn mind_window(&mut self) {
+        self.ways = Ways::MoreWhenHeldUp;
+    }
+
+    /// Whether the owner is to open more channels; said once.
+    pub(super) fn take_held_up(&mut self) -> bool {
+        let held_up = self.ways == Ways::HeldUp;
+        if held_up {
+            self.ways = Ways::Many;
+        }
+        held_up
     }
 
     /// How much may be in flight at most, from now on.
@@ -397,6 +477,18 @@ impl Planner for Writing {
 
     fn has_room(&self) -> bool {
         self.awaited == Awaited::Room && self.plan.wants_data()
+    }
+
+    fn minds_window(&self) -> bool {
+        self.ways != Ways::One
+    }
+
+    fn window_used_up(&mut self) -> bool {
+        if self.ways == Ways::MoreWhenHeldUp {
+            self.ways = Ways::HeldUp;
+            return true;
+        }
+        false
     }
 }
 

@@ -19,7 +19,7 @@ use sansftp_proto::sftp::{
 };
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Requests that transfers may have in flight together: the rest of the client's 1,024 is left for
 /// single requests, which would else wait until a transfer ends.
@@ -360,6 +360,11 @@ impl Session {
             .unwrap_or(SftpError::Ended(Protocol::Closed))
     }
 
+    /// The time that an answer takes at least, once there was one.
+    pub(super) const fn round_trip(&self) -> Option<Duration> {
+        self.pace.round_trip()
+    }
+
     // ---- for the driver
 
     fn pump(&mut self, mux: &mut Mux<ClientRole>, progress: &mut Instant, now: Instant) -> bool {
@@ -372,7 +377,7 @@ impl Session {
             }
         }
         self.close_handles();
-        moved |= self.fill_jobs();
+        moved |= self.fill_jobs(mux);
         moved |= self.transmit(mux);
         if mux.at_eof(self.channel) && !matches!(self.stage, Stage::Refused(_) | Stage::Opening) {
             self.channel_ended();
@@ -421,11 +426,18 @@ impl Session {
         }
     }
 
-    fn fill_jobs(&mut self) -> bool {
+    fn fill_jobs(&mut self, mux: &mut Mux<ClientRole>) -> bool {
         let mut moved = false;
         let jobs = std::mem::take(&mut self.jobs);
         for job in &jobs {
             while self.machine.in_flight() < JOB_REQUESTS {
+                if job.minds_window() {
+                    moved |= self.transmit(mux);
+                    if self.window_is_used_up(mux) {
+                        job.window_used_up();
+                        break;
+                    }
+                }
                 match job.next(&mut self.machine) {
                     Ok(Some(id)) => {
                         moved = true;
@@ -443,6 +455,12 @@ impl Session {
         self.jobs = jobs;
         self.jobs.retain(|job| !job.is_over());
         moved
+    }
+
+    /// Whether what waits in the channel is all that its window has room for.
+    fn window_is_used_up(&self, mux: &Mux<ClientRole>) -> bool {
+        let peer = mux.peer_limits(self.channel);
+        peer.is_some_and(|peer| peer.window as usize <= mux.queued(self.channel))
     }
 
     /// Machine to channel, as far as the channel has room.

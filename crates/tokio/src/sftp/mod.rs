@@ -11,12 +11,14 @@ mod job;
 mod machines;
 mod pace;
 pub mod server;
+mod spread;
 
 pub use client::Sftp;
 pub use dir::ReadDir;
 pub use error::SftpError;
 pub use file::{ReadFile, WriteFile};
 pub(crate) use machines::Machines;
+pub use spread::Spread;
 
 pub use sansftp_proto::sftp::extensions::{FileHashes, Limits, StatVfs};
 pub use sansftp_proto::sftp::transfer::Listed;

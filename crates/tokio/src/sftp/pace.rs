@@ -38,6 +38,11 @@ impl Pace {
         self.round_trip = Some(quickest);
     }
 
+    /// The time that an answer takes at least, once there was one.
+    pub(super) const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
     /// Takes note of what came, and says which window is to be aimed at, where it is another one.
     ///
     /// It is twice what comes in a round trip. While the window is what holds the server up, that

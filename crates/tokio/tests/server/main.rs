@@ -7,3 +7,4 @@ mod flow;
 mod gate;
 mod peer;
 mod sftp;
+mod spread;

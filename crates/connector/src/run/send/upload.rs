@@ -17,7 +17,7 @@ use crate::names::TemporaryName;
 use crate::operation::{IfExists, Permissions, Verify, setting};
 use crate::outcome::Outcome;
 use crate::path::RemotePath;
-use crate::remote::{Attrs, Connect, Remote, SetAttrs, WriteMode};
+use crate::remote::{Attrs, Connect, Remote, SetAttrs, WriteMode, Writer};
 
 impl Sending<'_> {
     /// Writes the whole body into a new file: the temporary one, or with `in-place` the final one.
@@ -34,6 +34,9 @@ impl Sending<'_> {
                 (path, writer, 0)
             }
         };
+        if !self.send.in_place {
+            writer.spread(self.source.size());
+        }
         self.begun = Some(path.clone());
         let remote = step.session.remote();
         let target = target(step, &path);
