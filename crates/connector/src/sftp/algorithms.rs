@@ -87,7 +87,7 @@ pub(super) fn apart(
                     .iter()
                     .any(|it| known.contains(it))
             });
-            let category = unknown.or(failing.first()).copied();
+            let category = unknown.or_else(|| failing.first()).copied();
             let category = category.unwrap_or(Category::Kex);
             format!(
                 "none of the server's is known here: its administrator has to allow one of these for \
