@@ -116,8 +116,7 @@ async fn login(script: Script, credentials: Credentials) -> (Vec<String>, Option
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let server = tokio::spawn(serve(theirs, script, Arc::clone(&tried)));
     let deadlines = Deadlines::default();
-    let mut config = Config::client(Suite::Null.provider(1));
-    config.algorithms = Algorithms::of(&config.provider);
+    let config = Config::client(Suite::Null.provider(1)).with_all_algorithms();
     let client = Client::over(ours, config, &deadlines, |_| Trust::Trusted, credentials);
     let outcome = tokio::time::timeout(Duration::from_secs(60), client).await;
     let error = outcome.expect("it comes to an end").err();

@@ -21,7 +21,8 @@ pub struct UploadPlan {
     /// Bytes of one request, from [`RequestLengths`](crate::sftp::extensions::RequestLengths); 0
     /// counts as 1.
     pub write_len: u32,
-    /// Bytes that were sent and are not acknowledged, at most; one request may always go.
+    /// Bytes from the first that is not acknowledged to the last that was sent, at most; one request may
+    /// always go. What is acknowledged behind a gap counts: whoever may have to send it again keeps it.
     pub max_in_flight_bytes: usize,
 }
 
@@ -47,7 +48,6 @@ pub struct Upload {
     writes: VecDeque<Sent>,
     /// Where the next byte goes.
     next: u64,
-    in_flight: usize,
     unanswered: usize,
     failed: bool,
 }
@@ -84,7 +84,6 @@ impl Upload {
             input: Source::Open,
             writes: VecDeque::new(),
             next: plan.offset,
-            in_flight: 0,
             unanswered: 0,
             failed: false,
         }
@@ -123,7 +122,8 @@ impl Upload {
     pub fn next(&mut self) -> Option<(WriteAt, Data)> {
         let len = self.waiting.len().min(self.plan.write_len as usize);
         let full = len == self.plan.write_len as usize || self.input == Source::Finished;
-        let room = self.in_flight.saturating_add(len) <= self.plan.max_in_flight_bytes;
+        let span = (self.next - self.acknowledged()).saturating_add(len as u64);
+        let room = span <= self.plan.max_in_flight_bytes as u64;
         if self.failed || len == 0 || self.unanswered > 0 && !(full && room) {
             return None;
         }
@@ -137,7 +137,6 @@ impl Upload {
             return None;
         };
         self.next = next;
-        self.in_flight += len;
         self.unanswered += 1;
         self.writes.push_back(Sent {
             offset,
@@ -159,7 +158,6 @@ impl Upload {
         let State::Sent = sent.state else {
             return;
         };
-        self.in_flight -= write.len as usize;
         self.unanswered -= 1;
         match result {
             Ok(()) => sent.state = State::Acknowledged,
@@ -259,8 +257,9 @@ mod tests {
         assert_eq!(upload.next(), None);
         upload.done(b, Ok(()));
         assert_eq!(upload.acknowledged(), 0, "the first is not acknowledged");
-        let (c, _) = upload.next().unwrap();
+        assert_eq!(upload.next(), None, "what is behind a gap is kept too");
         upload.done(a, Ok(()));
+        let (c, _) = upload.next().unwrap();
         assert_eq!((upload.acknowledged(), c.offset), (20, 20));
         assert!(upload.wants_data());
     }
@@ -347,8 +346,9 @@ mod tests {
                     }
                     under_way.push(write);
                 }
-                let sum: usize = under_way.iter().map(|it| it.len as usize).sum();
-                prop_assert!(sum <= max_in_flight_bytes || under_way.len() == 1);
+                let last = under_way.iter().map(|it| it.offset + u64::from(it.len)).max();
+                let span = last.unwrap_or(0).saturating_sub(upload.acknowledged());
+                prop_assert!(span <= max_in_flight_bytes as u64 || under_way.len() == 1);
                 if let Some(end) = upload.finished() {
                     break end;
                 }
