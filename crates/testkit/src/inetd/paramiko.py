@@ -82,6 +82,8 @@ class Files(paramiko.SFTPServerInterface):
         return paramiko.SFTP_OK
 
 
+# Without them it offers group exchange and fails it.
+paramiko.Transport.load_server_moduli()
 transport = paramiko.Transport(socket.socket(fileno=0))
 for key in filter(None, map(host_key, sys.argv[3:])):
     transport.add_server_key(key)
