@@ -698,7 +698,7 @@ async fn upload_channels() {
         assert_eq!(world.remote().len(), 1, "nothing else is left");
         let asked = channels.parse().unwrap_or(8);
         let most = asked.min(max_sessions.parse().unwrap());
-        let opened = world.logged("subsystem request for sftp", 1).await;
+        let opened = world.logged("Starting session: subsystem 'sftp'", 1).await;
         assert!(opened <= most, "{opened} channels of {most}");
     }
     for bad in ["0", "9", "-1", "'many'"] {

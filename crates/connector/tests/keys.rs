@@ -40,6 +40,8 @@ retry-delay = "2s to 10s"
 memory = "32MiB"
 upload-channels = 4
 rekey-limit = "1GiB"
+compression = true
+update-host-keys = true
 transcript = "transcript.jsonl"
 proxy = { type = "http", host = "proxy.example", port = 3128, user = "me", password = { env = "PROXY" } }
 "#;

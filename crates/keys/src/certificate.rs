@@ -78,6 +78,10 @@ pub struct Demand<'a> {
     pub algorithms: &'a [&'static dyn SignatureAlgorithm],
 }
 
+/// Signatures that vouch for nothing, whatever is allowed elsewhere for servers that know no other: those
+/// of an authority are made once and can be worked at for years.
+const BROKEN: [&str; 2] = ["ssh-rsa", "ssh-dss"];
+
 impl Certificate {
     /// Whom it says that it speaks of.
     pub const fn kind(&self) -> CertificateKind {
@@ -176,6 +180,7 @@ impl Certificate {
             .iter()
             .find(|it| it.name().as_bytes() == self.algorithm)
             .filter(|it| it.key_kind() == self.authority.kind())
+            .filter(|it| !BROKEN.contains(&it.name()))
             .ok_or(CertificateError::Algorithm)?;
         let signed = self
             .blob

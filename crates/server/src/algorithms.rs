@@ -349,7 +349,7 @@ mod tests {
             ("mac=a,mac=b", "mac is given twice"),
             ("mac=a::b", "an empty name in the list of mac"),
             ("cipher=rot13", "cipher 'rot13' is not known here"),
-            ("user-key=ssh-dss", "user-key 'ssh-dss' is not known here"),
+            ("user-key=ssh-dsa", "user-key 'ssh-dsa' is not known here"),
             ("", "'' is no profile"),
         ] {
             let error = names(text).unwrap_err().to_string();

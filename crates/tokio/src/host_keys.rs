@@ -39,7 +39,9 @@ impl Client {
     /// The host keys that the server has announced so far, unproven; 32 of them at most. OpenSSH does so
     /// right behind authentication, so that they are there once a session of SFTP is.
     pub fn announced_host_keys(&self) -> Vec<PublicKey> {
-        self.shared().lock().machines.host_keys().announced.clone()
+        let mut state = self.shared().lock();
+        let mux = state.conn.mux();
+        mux.map_or_else(Vec::new, |it| it.announced_host_keys().to_vec())
     }
 
     /// Has the server prove that it holds these keys, all of them, by signatures over this connection

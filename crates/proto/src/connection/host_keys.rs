@@ -14,18 +14,25 @@ pub(super) const ANNOUNCE: &[u8] = b"hostkeys-00@openssh.com";
 /// A client asks for signatures by some of them.
 const PROVE: &[u8] = b"hostkeys-prove-00@openssh.com";
 
-/// The keys of an announcement, [`limits::HOST_KEYS`] of them at most. What is no key to us is left
-/// out; what is no list of strings announces nothing.
+/// The keys of an announcement, each once, [`limits::HOST_KEYS`] of them at most. What is no key to us is
+/// left out; what is no list of strings announces nothing.
 pub(super) fn announced(rest: &[u8]) -> Vec<PublicKey> {
-    strings(rest)
-        .unwrap_or_default()
-        .into_iter()
-        .take(limits::HOST_KEYS)
-        .filter_map(|blob| PublicKey::new(Bytes::copy_from_slice(blob)).ok())
-        .collect()
+    let mut keys = Vec::new();
+    for blob in strings(rest).unwrap_or_default() {
+        match PublicKey::new(Bytes::copy_from_slice(blob)) {
+            Ok(key) if keys.len() < limits::HOST_KEYS && !keys.contains(&key) => keys.push(key),
+            _ => {}
+        }
+    }
+    keys
 }
 
 impl Mux<Client> {
+    /// The host keys that the server has announced (`hostkeys-00@openssh.com`), each once. Not proven.
+    pub fn announced_host_keys(&self) -> &[PublicKey] {
+        &self.host_keys
+    }
+
     /// Asks the server to prove that it holds these keys; [`ChannelEvent::GlobalAnswered`] follows with
     /// what [`check_proofs`] takes.
     ///

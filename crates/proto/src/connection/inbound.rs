@@ -8,7 +8,7 @@ use super::messages::{
     Close, Data, Eof, ExtendedData, Failure, GlobalRequest, Open, OpenConfirmation, OpenFailure,
     Request, RequestFailure, RequestSuccess, STDERR, Success, WindowAdjust,
 };
-use super::mux::{Announcement, Global, Mux, Sessions};
+use super::mux::{Global, Mux, Sessions};
 use super::open::{ChannelKind, Offer, OpenFailureReason};
 use super::requests::{InboundRequest, Place, Verdict};
 use super::{Answer, ChannelEvent, EventOf};
@@ -37,7 +37,7 @@ impl<R: Role> Mux<R> {
     ) -> Result<(), Error> {
         events.extend(std::iter::from_fn(|| self.poll_event()));
         match payload.number() {
-            GlobalRequest::NUMBER => self.handle_global_request(&payload, events),
+            GlobalRequest::NUMBER => self.handle_global_request(&payload),
             RequestSuccess::NUMBER => {
                 let data = payload.read::<RequestSuccess<'_>>()?.rest.0;
                 self.handle_global_reply(true, data, events)
@@ -80,11 +80,7 @@ impl<R: Role> Mux<R> {
 
     /// RFC 4254 §4: "If the recipient does not recognize or support the request, it simply responds
     /// with SSH_MSG_REQUEST_FAILURE." Each is answered as it comes, hence in order.
-    fn handle_global_request(
-        &mut self,
-        payload: &Received<R>,
-        events: &mut Events<R>,
-    ) -> Result<(), Error> {
+    fn handle_global_request(&mut self, payload: &Received<R>) -> Result<(), Error> {
         let GlobalRequest {
             name,
             want_reply,
@@ -95,11 +91,9 @@ impl<R: Role> Mux<R> {
         if known {
             self.sessions = Sessions::NoMore;
         }
-        let announces = !is_server && name == host_keys::ANNOUNCE;
-        if announces && self.host_keys == Announcement::Awaited {
-            self.host_keys = Announcement::Made;
-            let keys = host_keys::announced(rest.0);
-            events.extend((!keys.is_empty()).then_some(ChannelEvent::HostKeys(keys)));
+        // The first announcement counts, and no more is held than that.
+        if !is_server && name == host_keys::ANNOUNCE && self.host_keys.is_empty() {
+            self.host_keys = host_keys::announced(rest.0);
         }
         match (want_reply, known) {
             (true, true) => self.control.say(&RequestSuccess { rest: Rest(&[]) }),

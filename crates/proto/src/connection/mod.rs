@@ -32,7 +32,6 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-use crate::crypto::PublicKey;
 use bytes::Bytes;
 use requests::Place;
 
@@ -80,9 +79,6 @@ pub enum ChannelEvent<Q> {
     /// Both ends have closed the channel. Nothing more happens on it; data that has not been read yet
     /// can still be read, and holds memory until it is, or until [`Mux::close`].
     Closed(ChannelId),
-    /// The server has told which host keys it has (`hostkeys-00@openssh.com`). Said once; not proven, see
-    /// [`Mux::prove_host_keys`].
-    HostKeys(Vec<PublicKey>),
     /// The peer has answered the oldest of our global requests that it had not answered.
     GlobalAnswered {
         /// Whether it did what was asked.

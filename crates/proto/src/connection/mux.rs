@@ -11,6 +11,7 @@ use super::open::{ChannelKind, Offer, OpenFailureReason};
 use super::requests::{InboundRequest, Place, ToClient, ToServer, Verdict};
 use super::{Answer, ChannelEvent, EventOf};
 use crate::auth::Authenticated;
+use crate::crypto::PublicKey;
 use crate::limits::{self, Limits};
 use crate::role::{Client, Role, Server};
 use crate::wire::{self, Message, Rest, SentBy, Text};
@@ -34,8 +35,8 @@ pub struct Mux<R: Role> {
     pub(super) globals: VecDeque<Global>,
     /// Whether the peer may open further sessions.
     pub(super) sessions: Sessions,
-    /// Whether the server's host keys were told: once is enough.
-    pub(super) host_keys: Announcement,
+    /// What the server has announced.
+    pub(super) host_keys: Vec<PublicKey>,
     /// Channels whose writers are to be told that there is room.
     writable: VecDeque<ChannelId>,
     /// The place where the next turn begins.
@@ -54,13 +55,6 @@ pub(super) enum Global {
 pub(super) enum Sessions {
     Open,
     NoMore,
-}
-
-/// Whether the server has told which host keys it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Announcement {
-    Awaited,
-    Made,
 }
 
 /// Why a channel could not be asked for.
@@ -117,7 +111,7 @@ impl<R: Role> Mux<R> {
             },
             globals: VecDeque::new(),
             sessions: Sessions::Open,
-            host_keys: Announcement::Awaited,
+            host_keys: Vec::new(),
             writable: VecDeque::new(),
             next: 0,
         }

@@ -55,7 +55,9 @@ impl Encoder {
                 self.plain.clear();
                 let written = write(&mut self.plain);
                 if written {
-                    stream.compress(&self.plain, &mut self.out)?;
+                    stream
+                        .compress(&self.plain, &mut self.out)
+                        .inspect_err(|_| self.out.truncate(start))?;
                 }
                 written
             }

@@ -10,7 +10,6 @@ use crate::onward::Onward;
 use crate::shared::{self, wake};
 use bytes::Bytes;
 use sansftp_proto::connection::{ChannelEvent, ChannelId, Mux, ToClient, ToServer, WriteError};
-use sansftp_proto::crypto::PublicKey;
 use sansftp_proto::error::{Error as Protocol, printable};
 use sansftp_proto::role::Client as ClientRole;
 use sansftp_proto::sftp::messages::Close;
@@ -34,11 +33,10 @@ pub(crate) struct Machines {
     host_keys: HostKeys,
 }
 
-/// What the server has said of its host keys.
+/// Having the server prove that it holds some host keys.
 #[derive(Default)]
 pub(crate) struct HostKeys {
-    pub(crate) announced: Vec<PublicKey>,
-    /// The answer to the request to prove some.
+    /// The answer.
     pub(crate) proof: Option<Proof>,
     /// Who waits for it.
     pub(crate) asker: Option<Waker>,
@@ -121,7 +119,6 @@ impl shared::Machines<ClientRole> for Machines {
                     tracing::info!(stderr = %printable(&text));
                 }
             }
-            ChannelEvent::HostKeys(keys) => self.host_keys.announced = keys,
             // Keepalives apart, which the machine takes itself, nothing else is asked.
             ChannelEvent::GlobalAnswered { ok, data } => {
                 self.host_keys.proof = Some((ok, data));
