@@ -5,12 +5,14 @@ mod curve25519;
 mod finite_field;
 mod group_exchange;
 mod hybrid;
+mod methods;
 mod nist;
 
 pub(crate) use curve25519::Curve25519;
 pub(crate) use finite_field::{FiniteField, GROUP14, GROUP16, GROUP18};
 pub(crate) use group_exchange::ServerChooses;
 pub(crate) use hybrid::{Hybrid, MlKem768, Sntrup761};
+pub(crate) use methods::methods;
 pub(crate) use nist::Ecdh;
 
 #[cfg(feature = "legacy")]
