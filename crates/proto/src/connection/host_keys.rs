@@ -34,7 +34,7 @@ impl Mux<Client> {
     }
 
     /// Asks the server to prove that it holds these keys; [`ChannelEvent::GlobalAnswered`] follows with
-    /// what [`check_proofs`] takes.
+    /// a signature by each, in their order, or a refusal.
     ///
     /// # Errors
     /// [`RequestError::TooMany`] when too many requests wait for an answer.
