@@ -24,8 +24,8 @@ use sansftp_connector::operation::{List, Listen, Operation};
 use sansftp_connector::{Error, Result};
 
 use crate::args::{
-    DeleteArgs, GetArgs, ListArgs, ListenArgs, ReachArgs, SendArgs, SessionArgs, TestArgs,
-    TrustArgs,
+    DeleteArgs, FarArgs, GetArgs, ListArgs, ListenArgs, ReachArgs, SendArgs, SessionArgs,
+    TargetArgs, TestArgs, TrustArgs,
 };
 use crate::config::{Config, Located};
 use crate::target::Target;
@@ -174,25 +174,13 @@ pub(crate) struct Trust {
 /// # Errors
 /// `configuration`, as all of this module.
 pub(crate) fn get(args: &GetArgs, environment: &Environment) -> Result<Step> {
-    let Reached {
-        config,
-        connection,
-        directory,
-    } = reached(
-        (&args.target.target, args.flags.remote_directory.as_ref()),
-        (&args.reach, &args.session),
-        environment,
-    )?;
-    let (operation, properties) = operations::get(
-        &config,
-        args.target.operation.as_deref(),
-        &args.flags,
-        directory,
-    )?;
+    let directory_flag = args.flags.remote_directory.as_ref();
+    let reached = reached_by(&args.target, directory_flag, &args.far, environment)?;
+    let (operation, properties) = operations::get(&reached, &args.flags)?;
     let into = environment.expanded(&args.into);
     is_there(&into)?;
     Ok(Step {
-        connection,
+        connection: reached.connection,
         operation,
         documents: vec![document(properties)],
         into: Some(into),
@@ -228,26 +216,13 @@ pub(crate) enum Kept {
 
 /// Resolves `sansftp listen`.
 pub(crate) fn listen(args: &ListenArgs, environment: &Environment) -> Result<Watch> {
-    let Reached {
-        config,
-        connection,
-        directory,
-    } = reached(
-        (&args.target.target, args.flags.remote_directory.as_ref()),
-        (&args.reach, &args.session),
-        environment,
-    )?;
-    let (mut listen, properties) = operations::listen(
-        &config,
-        args.target.operation.as_deref(),
-        &args.listening,
-        &args.flags,
-        directory,
-    )?;
+    let directory_flag = args.flags.remote_directory.as_ref();
+    let reached = reached_by(&args.target, directory_flag, &args.far, environment)?;
+    let (mut listen, properties) = operations::listen(&reached, &args.listening, &args.flags)?;
     let kept = match &mut listen.get.journal {
         Some(_) => Kept::Named,
         unset => {
-            let name = journal_name(&connection.account());
+            let name = journal_name(&reached.connection.account());
             *unset = Some(environment.listeners()?.join(name));
             Kept::ByDefault
         }
@@ -255,7 +230,7 @@ pub(crate) fn listen(args: &ListenArgs, environment: &Environment) -> Result<Wat
     let into = environment.expanded(&args.into);
     is_there(&into)?;
     Ok(Watch {
-        connection,
+        connection: reached.connection,
         listen,
         properties,
         into,
@@ -292,21 +267,9 @@ fn is_there(into: &Path) -> Result<()> {
 
 /// Resolves `sansftp send`.
 pub(crate) fn send(args: &SendArgs, environment: &Environment) -> Result<Step> {
-    let Reached {
-        config,
-        connection,
-        directory,
-    } = reached(
-        (&args.target.target, args.flags.remote_directory.as_ref()),
-        (&args.reach, &args.session),
-        environment,
-    )?;
-    let (operation, mut properties) = operations::send(
-        &config,
-        args.target.operation.as_deref(),
-        &args.flags,
-        directory,
-    )?;
+    let directory_flag = args.flags.remote_directory.as_ref();
+    let reached = reached_by(&args.target, directory_flag, &args.far, environment)?;
+    let (operation, mut properties) = operations::send(&reached, &args.flags)?;
     if let Some(name) = &args.rename_to {
         if args.files.len() > 1 {
             return Err(
@@ -325,7 +288,7 @@ pub(crate) fn send(args: &SendArgs, environment: &Environment) -> Result<Step> {
         ..Document::file(file)
     });
     Ok(Step {
-        connection,
+        connection: reached.connection,
         operation,
         documents: documents.collect(),
         into: None,
@@ -335,23 +298,11 @@ pub(crate) fn send(args: &SendArgs, environment: &Environment) -> Result<Step> {
 
 /// Resolves `sansftp list`.
 pub(crate) fn list(args: &ListArgs, environment: &Environment) -> Result<Step> {
-    let Reached {
-        config,
-        connection,
-        directory,
-    } = reached(
-        (&args.target.target, args.flags.remote_directory.as_ref()),
-        (&args.reach, &args.session),
-        environment,
-    )?;
-    let (operation, properties) = operations::list(
-        &config,
-        args.target.operation.as_deref(),
-        &args.flags,
-        directory,
-    )?;
+    let directory_flag = args.flags.remote_directory.as_ref();
+    let reached = reached_by(&args.target, directory_flag, &args.far, environment)?;
+    let (operation, properties) = operations::list(&reached, &args.flags)?;
     Ok(Step {
-        connection,
+        connection: reached.connection,
         operation,
         documents: vec![document(properties)],
         into: None,
@@ -361,21 +312,9 @@ pub(crate) fn list(args: &ListArgs, environment: &Environment) -> Result<Step> {
 
 /// Resolves `sansftp delete`: each name is a document.
 pub(crate) fn delete(args: &DeleteArgs, environment: &Environment) -> Result<Step> {
-    let Reached {
-        config,
-        connection,
-        directory,
-    } = reached(
-        (&args.target.target, args.flags.remote_directory.as_ref()),
-        (&args.reach, &args.session),
-        environment,
-    )?;
-    let (operation, properties) = operations::delete(
-        &config,
-        args.target.operation.as_deref(),
-        &args.flags,
-        directory,
-    )?;
+    let directory_flag = args.flags.remote_directory.as_ref();
+    let reached = reached_by(&args.target, directory_flag, &args.far, environment)?;
+    let (operation, properties) = operations::delete(&reached, &args.flags)?;
     let documents = args.names.iter().map(|name| {
         let (name, document) = (name.as_bytes(), document(properties.clone()));
         if name.trim_ascii() == name {
@@ -385,7 +324,7 @@ pub(crate) fn delete(args: &DeleteArgs, environment: &Environment) -> Result<Ste
         document.with("filename-base64", Base64::encode_string(name))
     });
     Ok(Step {
-        connection,
+        connection: reached.connection,
         operation,
         documents: documents.collect(),
         into: None,
@@ -396,17 +335,17 @@ pub(crate) fn delete(args: &DeleteArgs, environment: &Environment) -> Result<Ste
 /// Resolves `sansftp test`: everything in a directory is listed.
 pub(crate) fn test(args: &TestArgs, environment: &Environment) -> Result<Step> {
     let flag = args.remote_directory.as_ref();
-    let Reached {
-        connection,
-        directory,
-        ..
-    } = reached(
+    let reached = reached(
         (&args.target, flag),
-        (&args.reach, &args.session),
+        (&args.far.reach, &args.far.session),
         environment,
     )?;
     let mut properties = Properties::default();
-    if let Some(directory) = directory.or_else(|| flag.map(|flag| flag.as_bytes().to_vec())) {
+    if let Some(directory) = reached
+        .directory
+        .clone()
+        .or_else(|| flag.map(|flag| flag.as_bytes().to_vec()))
+    {
         properties.set("remote-directory", directory);
     }
     let operation = Operation::List(List {
@@ -414,7 +353,7 @@ pub(crate) fn test(args: &TestArgs, environment: &Environment) -> Result<Step> {
         ..List::default()
     });
     Ok(Step {
-        connection,
+        connection: reached.connection,
         operation,
         documents: vec![document(properties)],
         into: None,
@@ -458,6 +397,22 @@ struct Reached<'a> {
     connection: Connection,
     /// The directory that TARGET names.
     directory: Option<Vec<u8>>,
+    /// The operation of the configuration that is asked for.
+    operation: Option<&'a str>,
+}
+
+/// Resolves where a command goes that carries out an operation.
+fn reached_by<'a>(
+    target: &'a TargetArgs,
+    directory_flag: Option<&OsString>,
+    far: &FarArgs,
+    environment: &'a Environment,
+) -> Result<Reached<'a>> {
+    let far = (&far.reach, &far.session);
+    Ok(Reached {
+        operation: target.operation.as_deref(),
+        ..reached((&target.target, directory_flag), far, environment)?
+    })
 }
 
 /// Resolves the TARGET of a command, beside which a flag may name the directory: once, not twice.
@@ -475,6 +430,7 @@ fn reached<'a>(
         config,
         connection,
         directory,
+        operation: None,
     })
 }
 

@@ -114,9 +114,7 @@ pub(crate) struct GetArgs {
     #[command(flatten)]
     pub(crate) jobs: JobsArgs,
     #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-    #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub(crate) far: FarArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -137,9 +135,7 @@ pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) jobs: JobsArgs,
     #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-    #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub(crate) far: FarArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -152,9 +148,7 @@ pub(crate) struct ListArgs {
     #[command(flatten)]
     pub(crate) flags: ListFlags,
     #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-    #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub(crate) far: FarArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -173,9 +167,7 @@ pub(crate) struct DeleteArgs {
     #[command(flatten)]
     pub(crate) jobs: JobsArgs,
     #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-    #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub(crate) far: FarArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -196,9 +188,7 @@ pub(crate) struct ListenArgs {
     #[command(flatten)]
     pub(crate) jobs: JobsArgs,
     #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-    #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub(crate) far: FarArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -213,9 +203,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) remote_directory: Option<OsString>,
     #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-    #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub(crate) far: FarArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -248,6 +236,15 @@ pub(crate) struct TargetArgs {
     /// An operation of the configuration; the flags given beside it win.
     #[arg(long, value_name = "NAME")]
     pub(crate) operation: Option<String>,
+}
+
+/// Of each command that opens a session: the server, and who comes.
+#[derive(Debug, Args)]
+pub(crate) struct FarArgs {
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
 }
 
 /// How much at once.

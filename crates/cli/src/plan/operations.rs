@@ -6,43 +6,34 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use sansftp_connector::document::Properties;
-use sansftp_connector::operation::{After, Delete, Get, GetAction, List, Listen, Operation, Send};
+use sansftp_connector::operation::{After, Get, GetAction, Listen, Operation};
 use sansftp_connector::{Error, Result};
 
-use super::{Configured, at, over, over_option};
+use super::{Reached, at, over, over_option};
 use crate::args::{DeleteFlags, GetFlags, ListFlags, ListenFlags, SendFlags};
 use crate::config::Located;
 
 /// The operation of `sansftp get`, and what its document brings along.
-pub(super) fn get(
-    config: &Configured<'_>,
-    name: Option<&str>,
-    flags: &GetFlags,
-    directory: Option<Vec<u8>>,
-) -> Result<(Operation, Properties)> {
-    let (mut get, place) = match configured(config, name)? {
-        None => (Get::default(), None),
-        Some((Operation::Get(get), place)) => (get, Some(place)),
-        Some((other, place)) => return Err(unfit(name, "get", &other, &place)),
-    };
+pub(super) fn get(reached: &Reached<'_>, flags: &GetFlags) -> Result<(Operation, Properties)> {
+    let (mut get, place) = configured(reached, "get", |operation| match operation {
+        Operation::Get(get) => Some(get.clone()),
+        _ => None,
+    })?;
     let mut properties = Properties::default();
     get_flags(&mut get, &mut properties, flags);
-    checked(config, Operation::Get(get), properties, directory, place)
+    checked(reached, Operation::Get(get), properties, place)
 }
 
 /// The operation of `sansftp listen`, and what its outcomes carry.
 pub(super) fn listen(
-    config: &Configured<'_>,
-    name: Option<&str>,
+    reached: &Reached<'_>,
     flags: &ListenFlags,
     get: &GetFlags,
-    directory: Option<Vec<u8>>,
 ) -> Result<(Listen, Properties)> {
-    let (mut listen, place) = match configured(config, name)? {
-        None => (Listen::default(), None),
-        Some((Operation::Listen(listen), place)) => (*listen, Some(place)),
-        Some((other, place)) => return Err(unfit(name, "listen", &other, &place)),
-    };
+    let (mut listen, place) = configured(reached, "listen", |operation| match operation {
+        Operation::Listen(listen) => Some((**listen).clone()),
+        _ => None,
+    })?;
     let mut properties = Properties::default();
     let ListenFlags {
         interval,
@@ -62,7 +53,7 @@ pub(super) fn listen(
     over(&mut listen.stop_time, stop_time);
     get_flags(&mut listen.get, &mut properties, get);
     let operation = Operation::Listen(Box::new(listen));
-    let (operation, properties) = checked(config, operation, properties, directory, place)?;
+    let (operation, properties) = checked(reached, operation, properties, place)?;
     let Operation::Listen(listen) = operation else {
         unreachable!("it is the one that was checked");
     };
@@ -136,17 +127,11 @@ fn get_flags(get: &mut Get, properties: &mut Properties, flags: &GetFlags) {
 }
 
 /// The operation of `sansftp send`, and what its documents bring along.
-pub(super) fn send(
-    config: &Configured<'_>,
-    name: Option<&str>,
-    flags: &SendFlags,
-    directory: Option<Vec<u8>>,
-) -> Result<(Operation, Properties)> {
-    let (mut send, place) = match configured(config, name)? {
-        None => (Send::default(), None),
-        Some((Operation::Send(send), place)) => (send, Some(place)),
-        Some((other, place)) => return Err(unfit(name, "send", &other, &place)),
-    };
+pub(super) fn send(reached: &Reached<'_>, flags: &SendFlags) -> Result<(Operation, Properties)> {
+    let (mut send, place) = configured(reached, "send", |operation| match operation {
+        Operation::Send(send) => Some(send.clone()),
+        _ => None,
+    })?;
     let mut properties = Properties::default();
     let SendFlags {
         remote_directory,
@@ -204,21 +189,15 @@ pub(super) fn send(
     over(&mut send.verify, verify);
     over(&mut send.checksum, checksum);
     over(&mut send.symlinks, symlinks);
-    checked(config, Operation::Send(send), properties, directory, place)
+    checked(reached, Operation::Send(send), properties, place)
 }
 
 /// The operation of `sansftp list`, and what its document brings along.
-pub(super) fn list(
-    config: &Configured<'_>,
-    name: Option<&str>,
-    flags: &ListFlags,
-    directory: Option<Vec<u8>>,
-) -> Result<(Operation, Properties)> {
-    let (mut list, place) = match configured(config, name)? {
-        None => (List::default(), None),
-        Some((Operation::List(list), place)) => (list, Some(place)),
-        Some((other, place)) => return Err(unfit(name, "list", &other, &place)),
-    };
+pub(super) fn list(reached: &Reached<'_>, flags: &ListFlags) -> Result<(Operation, Properties)> {
+    let (mut list, place) = configured(reached, "list", |operation| match operation {
+        Operation::List(list) => Some(list.clone()),
+        _ => None,
+    })?;
     let mut properties = Properties::default();
     let ListFlags {
         remote_directory,
@@ -245,21 +224,18 @@ pub(super) fn list(
     over(&mut list.recursive, recursive);
     over(&mut list.max_depth, max_depth);
     over(&mut list.symlinks, symlinks);
-    checked(config, Operation::List(list), properties, directory, place)
+    checked(reached, Operation::List(list), properties, place)
 }
 
 /// The operation of `sansftp delete`, and what its documents bring along.
 pub(super) fn delete(
-    config: &Configured<'_>,
-    name: Option<&str>,
+    reached: &Reached<'_>,
     flags: &DeleteFlags,
-    directory: Option<Vec<u8>>,
 ) -> Result<(Operation, Properties)> {
-    let (mut delete, place) = match configured(config, name)? {
-        None => (Delete::default(), None),
-        Some((Operation::Delete(delete), place)) => (delete, Some(place)),
-        Some((other, place)) => return Err(unfit(name, "delete", &other, &place)),
-    };
+    let (mut delete, place) = configured(reached, "delete", |operation| match operation {
+        Operation::Delete(delete) => Some(delete.clone()),
+        _ => None,
+    })?;
     let mut properties = Properties::default();
     let DeleteFlags {
         remote_directory,
@@ -276,21 +252,23 @@ pub(super) fn delete(
     over(&mut delete.missing_ok, missing_ok);
     over(&mut delete.directories, directories);
     over(&mut delete.stop_on_error, stop_on_error);
-    checked(
-        config,
-        Operation::Delete(delete),
-        properties,
-        directory,
-        place,
-    )
+    checked(reached, Operation::Delete(delete), properties, place)
 }
 
-fn configured(config: &Configured<'_>, name: Option<&str>) -> Result<Option<(Operation, String)>> {
-    let Some(name) = name else {
-        return Ok(None);
+/// The operation that the command names, with its place in the file, or the default.
+fn configured<T: Default>(
+    reached: &Reached<'_>,
+    wanted: &str,
+    pick: impl FnOnce(&Operation) -> Option<T>,
+) -> Result<(T, Option<String>)> {
+    let Some(name) = reached.operation else {
+        return Ok((T::default(), None));
     };
-    let Located { value, place } = config.file()?.operation(name)?.clone();
-    Ok(Some((value, place)))
+    let Located { value, place } = reached.config.file()?.operation(name)?;
+    match pick(value) {
+        Some(operation) => Ok((operation, Some(place.clone()))),
+        None => Err(unfit(name, wanted, value, place)),
+    }
 }
 
 /// Another action than the configured one leaves what only that one had a use for.
@@ -324,23 +302,22 @@ fn place_named(
 }
 
 fn checked(
-    config: &Configured<'_>,
+    reached: &Reached<'_>,
     mut operation: Operation,
     mut properties: Properties,
-    directory: Option<Vec<u8>>,
     place: Option<String>,
 ) -> Result<(Operation, Properties)> {
-    if let Some(directory) = directory {
-        properties.set("remote-directory", directory);
+    if let Some(directory) = &reached.directory {
+        properties.set("remote-directory", directory.clone());
     }
-    config.environment.expand_operation(&mut operation);
+    reached.config.environment.expand_operation(&mut operation);
     operation
         .validate(&properties)
         .map_err(|error| at(place, error))?;
     Ok((operation, properties))
 }
 
-fn unfit(name: Option<&str>, wanted: &str, found: &Operation, place: &str) -> Error {
+fn unfit(name: &str, wanted: &str, found: &Operation, place: &str) -> Error {
     let found = match found {
         Operation::Get(_) => "get",
         Operation::Send(_) => "send",
@@ -348,7 +325,6 @@ fn unfit(name: Option<&str>, wanted: &str, found: &Operation, place: &str) -> Er
         Operation::Listen(_) => "listen",
         Operation::Delete(_) => "delete",
     };
-    let name = name.unwrap_or_default();
     Error::configuration(format!(
         "{place}: the operation '{name}' is a {found}, not a {wanted}"
     ))
