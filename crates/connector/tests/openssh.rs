@@ -7,6 +7,8 @@
 mod fixture;
 #[path = "openssh/get.rs"]
 mod get;
+#[path = "openssh/host_certificates.rs"]
+mod host_certificates;
 #[path = "openssh/lost.rs"]
 mod lost;
 #[path = "openssh/many.rs"]

@@ -5,6 +5,7 @@
 //! X.509 is another world. Keys on hardware tokens (`sk-…`) and DSA are not known here.
 
 use crate::authorized_keys::{AddressList, Feature};
+use crate::pattern;
 use sansftp_proto::crypto::{
     CERTIFICATE, PublicKey, SignatureAlgorithm, split_certificate, split_signature,
 };
@@ -68,7 +69,8 @@ pub enum CriticalOption {
 pub struct Demand<'a> {
     /// Whom it must speak of.
     pub kind: CertificateKind,
-    /// The names that it must have one of.
+    /// The names that it must have one of: one that it lists, or, of a host, one that a pattern with `*`
+    /// and `?` matches.
     pub names: &'a [&'a [u8]],
     /// What time it is.
     pub now: SystemTime,
@@ -153,8 +155,14 @@ impl Certificate {
             return Err(CertificateError::Kind);
         }
         self.check_time(demand.now)?;
-        // One without any name would be good for every name.
-        let listed = |name: &&[u8]| self.principals.iter().any(|it| it == name);
+        // One without any name would be good for every name. Names of hosts are patterns without
+        // case, as OpenSSH takes them; those of users never.
+        let listed = |name: &&[u8]| {
+            self.principals.iter().any(|it| match self.kind {
+                CertificateKind::User => it == name,
+                CertificateKind::Host => pattern::matches(it, name),
+            })
+        };
         if !demand.names.iter().any(listed) {
             return Err(CertificateError::Name);
         }
@@ -231,6 +239,11 @@ impl Certificate {
     /// The names that it is good for, in any bytes but none empty.
     pub fn principals(&self) -> impl Iterator<Item = &[u8]> {
         self.principals.iter().map(Vec::as_slice)
+    }
+
+    /// When it is good, in seconds since 1970: from the first on, and up to the last but not in it.
+    pub const fn valid(&self) -> &Range<u64> {
+        &self.valid
     }
 
     /// What must be obeyed.

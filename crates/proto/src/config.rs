@@ -55,7 +55,10 @@ pub struct KeepAlive {
 pub struct Algorithms {
     /// Key exchange methods.
     pub kex: Vec<String>,
-    /// Host-key signature algorithms.
+    /// Host-key signature algorithms; those of certificates ([`certificate_algorithm`]) as well, where
+    /// whoever judges the keys knows an authority for the host, or a server has a certificate.
+    ///
+    /// [`certificate_algorithm`]: crate::crypto::certificate_algorithm
     pub host_key: Vec<String>,
     /// Ciphers, for both directions.
     pub cipher: Vec<String>,
@@ -101,7 +104,7 @@ pub struct ClientLocal {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerLocal {
-    /// The keys that it proves itself with.
+    /// The keys that it proves itself with, those with a certificate as keys of their own.
     pub host_keys: Vec<Arc<dyn SigningKey>>,
     /// The methods that it lists when an attempt fails (RFC 4252 §5.1).
     pub methods: Vec<String>,

@@ -255,6 +255,7 @@ pub(super) fn report(report: &Report<'_>) -> String {
         host_key_algorithm,
         host_key,
         fingerprint,
+        host_certificate,
         cipher_to_server,
         cipher_to_client,
         mac_to_server,
@@ -307,6 +308,17 @@ pub(super) fn report(report: &Report<'_>) -> String {
         ("", format!("compression {}", list(&offered.compression))),
         ("extensions", list(extensions)),
     ];
+    if let Some(certificate) = host_certificate {
+        let after_key = lines.iter().position(|(name, _)| *name == "cipher");
+        let line = format!(
+            "'{}' (serial {}) by {}, for {}",
+            certificate.id,
+            certificate.serial,
+            certificate.authority,
+            list(&certificate.names)
+        );
+        lines.insert(after_key.unwrap_or(lines.len()), ("certificate", line));
+    }
     if let Some(limits) = limits {
         lines.push((
             "limits",
@@ -360,12 +372,17 @@ fn bound(value: u64) -> String {
 
 /// A host key before anyone decides on it.
 pub(super) fn key(key: &ServerKey) -> String {
-    format!(
+    let mut text = format!(
         "{} {}\n{}",
         printable(key.kind.as_bytes()),
         printable(key.fingerprint.as_bytes()),
         printable(key.line.as_bytes())
-    )
+    );
+    if let Some(certificate) = &key.certificate {
+        text.push_str("\nits ");
+        text.push_str(certificate);
+    }
+    text
 }
 
 /// What was done about a host key.

@@ -3,7 +3,7 @@
 //! Names and advice: what is chosen is the handshake's to know (RFC 4253 §7.1).
 
 use sansftp_proto::config::{Algorithms as Names, Offered, Profile};
-use sansftp_proto::crypto::{Cipher, CryptoProvider};
+use sansftp_proto::crypto::{Cipher, CryptoProvider, certificate_algorithm};
 use sansftp_proto::transport::Negotiated;
 
 use crate::connection::{Algorithms as Setting, Category};
@@ -33,6 +33,14 @@ pub(super) fn prefer(algorithms: &mut [String], kinds: &[&str]) {
         algorithm == kind || kind == "ssh-rsa" && algorithm.starts_with("rsa-sha2-")
     };
     algorithms.sort_by_key(|algorithm| !kinds.iter().any(|kind| signs(algorithm, kind)));
+}
+
+/// Puts the same algorithms with certificates in front, as ssh(1) does where it knows an authority for the
+/// host; a server without a certificate goes on to the others.
+pub(super) fn ask_for_certificates(algorithms: &mut Vec<String>) {
+    let certified = algorithms.iter().filter_map(|it| certificate_algorithm(it));
+    let certified: Vec<_> = certified.map(str::to_owned).collect();
+    algorithms.splice(..0, certified);
 }
 
 /// Why two offers have nothing in common, and what would connect.

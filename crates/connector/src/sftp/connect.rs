@@ -12,11 +12,12 @@ use sansftp_proto::session::{HostKey, Trust};
 use sansftp_tokio::{Answerer, ChannelStream, Client, ConnectError, Credentials, Way};
 
 use super::algorithms;
+use super::certified::{HostCertificate, Shown};
 use super::learn;
 use super::party::{Party, Place};
 use super::remote::{Held, SftpRemote};
 use super::sessions::{Inside, Sessions};
-use super::trust::{Judge, show_key};
+use super::trust::{Judge, Judgement, show_key};
 use super::way::{self, Stop};
 use crate::connection::Connection;
 use crate::error::{Class, Error, Result};
@@ -233,6 +234,14 @@ impl Connect for SftpConnect {
 }
 
 impl SftpConnect {
+    /// The certificate that was shown, if it counts.
+    fn vouching(&self, shown: &Shown) -> Option<HostCertificate> {
+        let certificate = shown.certificate.as_ref()?;
+        let judge = self.end.judge().ok()?;
+        matches!(judge.judgement(shown), Judgement::Vouched)
+            .then(|| HostCertificate::of(certificate))
+    }
+
     fn details(&self, client: &Client, sftp: &sansftp_tokio::sftp::Sftp, home: &[u8]) -> Details {
         let negotiated = client.negotiated();
         let name = |of: fn(&sansftp_proto::transport::Negotiated) -> &'static str| {
@@ -243,7 +252,8 @@ impl SftpConnect {
         let optional = |of: fn(&sansftp_proto::transport::Negotiated) -> Option<&'static str>| {
             negotiated.as_ref().and_then(of).map(str::to_owned)
         };
-        let key = client.host_key();
+        let shown = client.host_key().and_then(|it| Shown::of(&it).ok());
+        let key = shown.as_ref().map(|it| &it.key);
         let ident = client.server_ident();
         Details {
             server: printable(ident.strip_prefix(b"SSH-2.0-").unwrap_or(&ident)),
@@ -252,8 +262,9 @@ impl SftpConnect {
             user: self.end.credentials.user().to_owned(),
             kex: name(|it| it.kex),
             host_key_algorithm: name(|it| it.host_key),
-            host_key: key.as_ref().map(show_key).unwrap_or_default(),
-            fingerprint: key.as_ref().map(sha256_fingerprint).unwrap_or_default(),
+            host_key: key.map(show_key).unwrap_or_default(),
+            fingerprint: key.map(sha256_fingerprint).unwrap_or_default(),
+            host_certificate: shown.as_ref().and_then(|it| self.vouching(it)),
             cipher_to_server: name(|it| it.cipher_to_server),
             cipher_to_client: name(|it| it.cipher_to_client),
             mac_to_server: optional(|it| it.mac_to_server),
@@ -302,6 +313,8 @@ pub struct Details {
     pub host_key: String,
     /// `SHA256:` and the hash of that key.
     pub fingerprint: String,
+    /// The certificate by which it is trusted, if it is by one.
+    pub host_certificate: Option<HostCertificate>,
     /// Cipher from us to the server.
     pub cipher_to_server: String,
     /// Cipher from the server to us.

@@ -4,6 +4,7 @@
 //! [`SftpRemote`] is one of them, and [`Sessions`] is what all of a program share.
 
 mod algorithms;
+mod certified;
 mod connect;
 mod convert;
 mod credentials;
@@ -14,6 +15,7 @@ mod sessions;
 mod trust;
 mod way;
 
+pub use certified::HostCertificate;
 pub use connect::{Details, Offer, ServerLimits, SftpConnect};
 pub use remote::{SftpListing, SftpReader, SftpRemote, SftpWriter};
 pub use sansftp_tokio::Answerer;

@@ -112,19 +112,21 @@ impl Party {
     }
 
     pub(super) fn judge(&self) -> Result<Judge> {
-        Judge::new(&self.connection, self.host_key_alias.as_deref())
+        // Authorities sign with what the profile has, whatever hosts are asked to sign with.
+        let names = self.profile_signatures();
+        let algorithms = names.iter().filter_map(|it| self.provider.signature(it));
+        let alias = self.host_key_alias.as_deref();
+        Judge::new(&self.connection, alias, algorithms.collect())
     }
 
     pub(super) fn config(&self, judge: &Judge) -> Config<ClientRole> {
         let mut config = Config::client(self.provider.clone());
         config.algorithms = self.algorithms.clone();
-        config.local.user_algorithms = self
-            .connection
-            .algorithms
-            .profile
-            .algorithms(&self.provider)
-            .host_key;
+        config.local.user_algorithms = self.profile_signatures();
         algorithms::prefer(&mut config.algorithms.host_key, &judge.known_kinds());
+        if judge.has_authority() {
+            algorithms::ask_for_certificates(&mut config.algorithms.host_key);
+        }
         config.compression = self.connection.compression.then_some(ZLIB);
         config.limits.rekey_bytes = self.connection.rekey_limit.map(|it| it.0);
         config.keepalive = (!self.connection.keepalive.is_zero()).then_some(KeepAlive {
@@ -132,6 +134,11 @@ impl Party {
             missed: MISSED,
         });
         config
+    }
+
+    fn profile_signatures(&self) -> Vec<String> {
+        let profile = self.connection.algorithms.profile;
+        profile.algorithms(&self.provider).host_key
     }
 
     /// The algorithms that the server may prove itself with.

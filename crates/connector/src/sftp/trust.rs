@@ -1,16 +1,24 @@
-//! Whether a server's key is the right one: pins, the known_hosts file, the policy.
+//! Whether a server's key is the right one: pins, the known_hosts file, authorities, the policy.
+//!
+//! A certificate that does not count leaves the key inside, which the server has proved to hold: if that
+//! is known it is trusted, as ssh(1) does, for whoever holds it could have shown it plainly.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
-use sansftp_keys::known_hosts::{Expected, Host, KnownHosts, Pins, Verdict, known_hosts_line};
+use sansftp_keys::certificate::Certificate;
+use sansftp_keys::known_hosts::{
+    Expected, Host, KnownHosts, Part, Pins, Terms, Verdict, Void, Vouched, known_hosts_line,
+};
 use sansftp_keys::{sha256_fingerprint, write_public};
-use sansftp_proto::crypto::PublicKey;
+use sansftp_proto::crypto::{PublicKey, SignatureAlgorithm};
 use sansftp_proto::session::Trust;
 
+use super::certified::{Shown, describe, remedy};
 use super::connect::{SftpConnect, connect_to_judge};
 use super::credentials::{expand_home, home};
 use crate::connection::{Connection, HostKeyPolicy};
@@ -28,12 +36,36 @@ pub(super) struct Judge {
     /// the one who named this connection can say it.
     target: Option<String>,
     known: Arc<KnownHosts>,
+    /// What authorities may have signed with.
+    algorithms: Vec<&'static dyn SignatureAlgorithm>,
     /// Why the last key was refused.
     refusal: Arc<Mutex<Option<Error>>>,
 }
 
+/// What there is to say of what a server has shown.
+#[derive(Debug)]
+pub(super) enum Judgement {
+    /// An authority vouches for it.
+    Vouched,
+    /// What the file or the pins say of the key; and why the certificate that it was shown in, if it was,
+    /// counts for nothing.
+    Key(Verdict, Option<Void>),
+    /// A part of the certificate that is not the key is revoked.
+    Revoked {
+        /// By this line or entry.
+        line: usize,
+        /// Which part.
+        part: Part,
+    },
+}
+
 impl Judge {
-    pub(super) fn new(connection: &Connection, alias: Option<&str>) -> Result<Self> {
+    /// `algorithms` are what authorities may have signed certificates with.
+    pub(super) fn new(
+        connection: &Connection,
+        alias: Option<&str>,
+        algorithms: Vec<&'static dyn SignatureAlgorithm>,
+    ) -> Result<Self> {
         let host = host(connection, alias)?;
         let pins = Pins::parse(&connection.known_host).map_err(|error| {
             Error::configuration(format!(
@@ -52,6 +84,7 @@ impl Judge {
             target: target(connection, alias),
             file,
             known,
+            algorithms,
             refusal: Arc::default(),
         })
     }
@@ -73,7 +106,52 @@ impl Judge {
         kinds
     }
 
-    pub(super) fn verdict(&self, key: &PublicKey) -> Verdict {
+    /// Whether certificates are to be asked for: an authority is trusted for the host.
+    pub(super) fn has_authority(&self) -> bool {
+        match self.pins.is_empty() {
+            true => self.known.has_authority(&self.host),
+            false => self.pins.has_authority(&self.host),
+        }
+    }
+
+    /// Judges what was shown by what is known; the policy is not asked.
+    pub(super) fn judgement(&self, shown: &Shown) -> Judgement {
+        let Some(certificate) = &shown.certificate else {
+            return Judgement::Key(self.verdict(&shown.key), None);
+        };
+        match self.vouched(certificate) {
+            Vouched::Yes { .. } => Judgement::Vouched,
+            Vouched::Revoked {
+                line,
+                part: Part::Key,
+            } => Judgement::Key(Verdict::Revoked { line }, None),
+            Vouched::Revoked { line, part } => Judgement::Revoked { line, part },
+            Vouched::Unreadable(line) => Judgement::Key(Verdict::Unreadable(line), None),
+            Vouched::No(void) => Judgement::Key(self.verdict(&shown.key), Some(void)),
+        }
+    }
+
+    fn vouched(&self, certificate: &Certificate) -> Vouched {
+        let terms = Terms {
+            now: SystemTime::now(),
+            algorithms: &self.algorithms,
+        };
+        if self.pins.is_empty() {
+            return self
+                .known
+                .check_certificate(&self.host, certificate, &terms);
+        }
+        // As with keys: what the file revokes stays revoked.
+        if let Some((line, part)) = self.known.revoked_part(&self.host, certificate) {
+            return Vouched::Revoked { line, part };
+        }
+        if let Some(line) = self.known.concerns(&self.host) {
+            return Vouched::Unreadable(line.clone());
+        }
+        self.pins.check_certificate(&self.host, certificate, &terms)
+    }
+
+    fn verdict(&self, key: &PublicKey) -> Verdict {
         if self.pins.is_empty() {
             return self.known.check(&self.host, key);
         }
@@ -88,25 +166,53 @@ impl Judge {
     }
 
     /// Judges; a refusal is kept for [`take_refusal`](Self::take_refusal).
-    pub(super) fn judge(&self, key: &PublicKey) -> Trust {
+    pub(super) fn judge(&self, shown: &PublicKey) -> Trust {
+        let judged = Shown::of(shown).map_err(|error| {
+            let message = format!("{} shows a certificate that is none: {error}", self.host);
+            Error::new(Class::HostKey, message)
+                .with_hint("the server's administrator has to have another made")
+        });
+        match judged.and_then(|shown| self.decide(&shown)) {
+            Ok(()) => Trust::Trusted,
+            Err(refusal) => {
+                *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+                Trust::Refused
+            }
+        }
+    }
+
+    fn decide(&self, shown: &Shown) -> Result<()> {
+        let key = &shown.key;
         if self.policy == HostKeyPolicy::AcceptAny {
             tracing::warn!(
                 host = %self.host, fingerprint = %sha256_fingerprint(key),
                 "host-key-policy = accept-any: the server's key is not checked"
             );
-            return Trust::Trusted;
+            return Ok(());
         }
-        let refusal = match self.verdict(key) {
-            Verdict::Known { .. } => return Trust::Trusted,
-            Verdict::Unknown { .. } if self.records_new() => match self.record_new(key) {
-                Ok(Verdict::Known { .. }) => return Trust::Trusted,
-                Ok(verdict) => self.refuse(key, &verdict),
-                Err(error) => Error::local_io(self.file.display(), error),
-            },
-            verdict => self.refuse(key, &verdict),
+        let judgement = match self.judgement(shown) {
+            Judgement::Key(Verdict::Unknown { .. }, void) if self.records_new() => {
+                let recorded = self
+                    .record_new(shown)
+                    .map_err(|error| Error::local_io(self.file.display(), error))?;
+                Judgement::Key(recorded, void)
+            }
+            judgement => judgement,
         };
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
-        Trust::Refused
+        match judgement {
+            Judgement::Vouched => Ok(()),
+            Judgement::Key(Verdict::Known { .. }, void) => {
+                if let (Some(certificate), Some(void)) = (&shown.certificate, void) {
+                    tracing::warn!(
+                        host = %self.host,
+                        "the {} does not count ({void}); its key is known by itself",
+                        describe(certificate)
+                    );
+                }
+                Ok(())
+            }
+            judgement => Err(self.refuse(shown, &judgement)),
+        }
     }
 
     /// Pins are complete: what they do not name is not new but wrong.
@@ -116,11 +222,20 @@ impl Judge {
 
     /// Records a key that was unknown when the file was read, if it still is: of two sessions that
     /// meet the host for the first time at once and see different keys, one is refused.
-    fn record_new(&self, key: &PublicKey) -> io::Result<Verdict> {
+    ///
+    /// The key of a certificate that does not count is recorded as ssh(1) does it, without the certificate.
+    fn record_new(&self, shown: &Shown) -> io::Result<Verdict> {
+        let key = &shown.key;
         let mut file = open_locked(&self.file)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
-        let verdict = KnownHosts::parse(&text).check(&self.host, key);
+        let known = KnownHosts::parse(&text);
+        let certificate = shown.certificate.as_ref();
+        let revoked = certificate.and_then(|it| known.revoked_part(&self.host, it));
+        let verdict = match revoked {
+            Some((line, _)) => Verdict::Revoked { line },
+            None => known.check(&self.host, key),
+        };
         if !matches!(verdict, Verdict::Unknown { .. }) {
             return Ok(verdict);
         }
@@ -133,7 +248,8 @@ impl Judge {
         Ok(Verdict::Known { line })
     }
 
-    /// Whether a server with this key may name others: only one that the file itself knows.
+    /// Whether a server with this key may name others: only one that the file itself knows, and not by a
+    /// certificate, which says how further keys are to be known.
     pub(super) fn may_learn_from(&self, own: &PublicKey) -> bool {
         self.pins.is_empty()
             && self.policy != HostKeyPolicy::AcceptAny
@@ -171,7 +287,47 @@ impl Judge {
             .take()
     }
 
-    fn refuse(&self, key: &PublicKey, verdict: &Verdict) -> Error {
+    fn refuse(&self, shown: &Shown, judgement: &Judgement) -> Error {
+        let (key, certificate) = (&shown.key, shown.certificate.as_ref());
+        let (verdict, void) = match judgement {
+            Judgement::Key(verdict, void) => (verdict, *void),
+            Judgement::Vouched => (&Verdict::Unknown { authority: None }, None),
+            Judgement::Revoked { line, part } => {
+                let what = certificate.map(describe).unwrap_or_default();
+                let (host, file) = (&self.host, self.file.display());
+                let message =
+                    format!("the {part} of {host} is revoked ({file}, line {line}): {what}");
+                return Error::new(Class::HostKey, message)
+                    .with_hint("do not connect; ask the server's administrator");
+            }
+        };
+        let refusal = self.refuse_key(key, verdict);
+        match (certificate, void) {
+            (Some(certificate), Some(void)) => {
+                let hint = match verdict {
+                    Verdict::Unknown { .. } => Some(remedy(certificate, void)),
+                    _ => None,
+                };
+                let what = describe(certificate);
+                let refusal = refusal
+                    .with_note(format_args!("its {what} does not count: {void}"))
+                    .with_source(void);
+                match hint {
+                    Some(hint) => {
+                        let other = refusal.hint().unwrap_or_default().to_owned();
+                        refusal.with_hint(format!("{hint}; {other}"))
+                    }
+                    None => refusal,
+                }
+            }
+            _ if matches!(verdict, Verdict::Unknown { authority: Some(_) }) => {
+                refusal.with_note("an authority is trusted for it, but it shows no certificate")
+            }
+            _ => refusal,
+        }
+    }
+
+    fn refuse_key(&self, key: &PublicKey, verdict: &Verdict) -> Error {
         let offered = format!("{} {}", key.kind(), sha256_fingerprint(key));
         let line = known_hosts_line(&self.host, key);
         let (host, file) = (&self.host, self.file.display());
@@ -349,6 +505,9 @@ pub struct ServerKey {
     pub fingerprint: String,
     /// The line for a known_hosts file.
     pub line: String,
+    /// The certificate that it was shown in, and whether that counts, in words; a server shows one only
+    /// to who trusts an authority for it.
+    pub certificate: Option<String>,
     /// What is known about it.
     pub state: KeyState,
     /// The known_hosts file that was looked into.
@@ -390,9 +549,30 @@ pub async fn server_key(connection: &Connection) -> Result<ServerKey> {
         .with_source(error)
     })??;
     let judge = connect.judge()?;
-    let key = connect_to_judge(&connect, &judge).await?;
+    let shown = connect_to_judge(&connect, &judge).await?;
+    let shown = Shown::of(&shown).map_err(|error| {
+        let message = format!(
+            "{} shows a certificate that is none: {error}",
+            connection.host
+        );
+        Error::new(Class::HostKey, message)
+    })?;
+    let key = &shown.key;
     let place = format!("{}, line", judge.file.display());
-    let state = match judge.verdict(&key) {
+    let judgement = judge.judgement(&shown);
+    let counts = match &judgement {
+        Judgement::Key(_, Some(void)) => format!("does not count: {void}"),
+        Judgement::Revoked { part, .. } => format!("does not count: the {part} is revoked"),
+        Judgement::Vouched | Judgement::Key(..) => "holds".to_owned(),
+    };
+    let certificate = shown.certificate.as_ref();
+    let certificate = certificate.map(|it| format!("{} {counts}", describe(it)));
+    let verdict = match judgement {
+        Judgement::Vouched => Verdict::Known { line: 0 },
+        Judgement::Revoked { line, .. } => Verdict::Revoked { line },
+        Judgement::Key(verdict, _) => verdict,
+    };
+    let state = match verdict {
         Verdict::Known { .. } => KeyState::Known,
         Verdict::Changed { expected } => KeyState::Changed {
             expected: expected
@@ -406,8 +586,9 @@ pub async fn server_key(connection: &Connection) -> Result<ServerKey> {
     };
     Ok(ServerKey {
         kind: key.kind().to_owned(),
-        fingerprint: sha256_fingerprint(&key),
-        line: known_hosts_line(&judge.host, &key),
+        fingerprint: sha256_fingerprint(key),
+        line: known_hosts_line(&judge.host, key),
+        certificate,
         state,
         file: judge.file,
     })
@@ -446,7 +627,7 @@ mod tests {
             host_key_policy: HostKeyPolicy::AcceptNew,
             ..Connection::default()
         };
-        Judge::new(&connection, None).unwrap()
+        Judge::new(&connection, None, Vec::new()).unwrap()
     }
 
     fn is_trusted(judge: &Judge, key: &PublicKey) -> bool {

@@ -55,6 +55,11 @@ impl Host {
         Ok(Self { name, canonical })
     }
 
+    /// The name without a port, as certificates have it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The name that lines have: `name`, or `[name]:port`.
     pub fn as_str(&self) -> &str {
         &self.canonical
@@ -125,24 +130,32 @@ impl Hosts {
     }
 
     pub(super) fn include(&self, host: &Host) -> bool {
-        self.include_name(&host.canonical)
+        self.listed(&host.canonical) == Listed::Yes
     }
 
     /// Also when the field names the host without its port, or allows the one and excludes the other.
     pub(super) fn include_on_any_port(&self, host: &Host) -> bool {
-        self.include(host) || self.include_name(&host.name)
+        self.include(host) || self.listed(&host.name) == Listed::Yes
     }
 
-    fn include_name(&self, name: &str) -> bool {
+    /// Also when the field names the host without its port, but not when it excludes this port.
+    pub(super) fn include_with_or_without_port(&self, host: &Host) -> bool {
+        match self.listed(&host.canonical) {
+            Listed::Yes => true,
+            Listed::Excluded => false,
+            Listed::No => self.listed(&host.name) == Listed::Yes,
+        }
+    }
+
+    fn listed(&self, name: &str) -> Listed {
         match self {
-            Self::Patterns(list) => {
-                pattern::listed(pattern::split(list), name.as_bytes()) == Listed::Yes
-            }
+            Self::Patterns(list) => pattern::listed(pattern::split(list), name.as_bytes()),
             // Not a secret: whoever can measure the time can read the file.
             Self::Hashed {
                 salt,
                 hash: expected,
-            } => hash(salt, name) == *expected,
+            } if hash(salt, name) == *expected => Listed::Yes,
+            Self::Hashed { .. } => Listed::No,
         }
     }
 }

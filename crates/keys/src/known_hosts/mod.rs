@@ -4,10 +4,12 @@
 //! Opens no file and resolves no name. A line that cannot be read is kept with its reason, because it
 //! may be the one that revokes a key: it refuses the hosts that it could concern, and only those.
 
+mod certified;
 mod host;
 mod line;
 mod pin;
 
+pub use certified::{Part, Terms, Void, Vouched};
 pub use host::{Host, InvalidHost};
 pub use line::{known_hosts_line, known_hosts_line_hashed};
 pub use pin::{PinError, Pins};
@@ -176,10 +178,7 @@ impl KnownHosts {
             return Verdict::Changed { expected };
         }
         Verdict::Unknown {
-            authority: self
-                .of(Marker::CertAuthority, host)
-                .next()
-                .map(|it| it.line),
+            authority: self.authorities(host).next().map(|it| it.line),
         }
     }
 
@@ -206,6 +205,25 @@ impl KnownHosts {
             }
         }
         kinds
+    }
+
+    /// Whether an authority is trusted for this host: then certificates are to be asked for, and
+    /// [judged](Self::check_certificate).
+    pub fn has_authority(&self, host: &Host) -> bool {
+        self.authorities(host).next().is_some()
+    }
+
+    /// The first line that names this key as an authority for the host.
+    fn authority(&self, host: &Host, key: &PublicKey) -> Option<usize> {
+        let entry = self.authorities(host).find(|it| it.key == *key)?;
+        Some(entry.line)
+    }
+
+    /// As ssh(1) does, also those for the host by its name without a port: certificates name no ports.
+    fn authorities(&self, host: &Host) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |it| {
+            it.marker == Marker::CertAuthority && it.hosts.include_with_or_without_port(host)
+        })
     }
 
     fn of(&self, marker: Marker, host: &Host) -> impl Iterator<Item = &Entry> {

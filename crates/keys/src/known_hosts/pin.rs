@@ -70,7 +70,8 @@ impl Pin {
     fn concerns(&self, host: &Host) -> bool {
         self.hosts.as_ref().is_none_or(|it| match self.marker {
             Marker::Revoked => it.include_on_any_port(host),
-            _ => it.include(host),
+            Marker::CertAuthority => it.include_with_or_without_port(host),
+            Marker::Host => it.include(host),
         })
     }
 }
@@ -173,21 +174,15 @@ impl Pins {
 
     /// Judges the key that `host` has shown. `line` in the verdict is the position of an entry, from 1.
     pub fn check(&self, host: &Host, key: &PublicKey) -> Verdict {
-        let of = |marker| {
-            let numbered = self
-                .0
-                .iter()
-                .enumerate()
-                .map(|(index, pin)| (index + 1, pin));
-            numbered.filter(move |(_, pin)| pin.marker == marker && pin.concerns(host))
-        };
-        if let Some((line, _)) = of(Marker::Revoked).find(|(_, pin)| pin.key.is(key)) {
+        if let Some(line) = self.revoked(host, key) {
             return Verdict::Revoked { line };
         }
-        if let Some((line, _)) = of(Marker::Host).find(|(_, pin)| pin.key.is(key)) {
+        let mut own = self.of(Marker::Host, host);
+        if let Some((line, _)) = own.find(|(_, pin)| pin.key.is(key)) {
             return Verdict::Known { line };
         }
-        let expected: Vec<_> = of(Marker::Host)
+        let expected: Vec<_> = self
+            .of(Marker::Host, host)
             .map(|(line, pin)| Expected {
                 line,
                 kind: pin.key.kind().map(str::to_owned),
@@ -198,18 +193,49 @@ impl Pins {
             return Verdict::Changed { expected };
         }
         Verdict::Unknown {
-            authority: of(Marker::CertAuthority).next().map(|(line, _)| line),
+            authority: self
+                .of(Marker::CertAuthority, host)
+                .next()
+                .map(|(line, _)| line),
         }
+    }
+
+    /// Whether an authority is pinned for this host: then certificates are to be asked for, and
+    /// [judged](Self::check_certificate).
+    pub fn has_authority(&self, host: &Host) -> bool {
+        self.of(Marker::CertAuthority, host).next().is_some()
+    }
+
+    /// The first entry that revokes this key for this host.
+    pub(super) fn revoked(&self, host: &Host, key: &PublicKey) -> Option<usize> {
+        let mut revoking = self.of(Marker::Revoked, host);
+        revoking
+            .find(|(_, pin)| pin.key.is(key))
+            .map(|(line, _)| line)
+    }
+
+    /// The first entry that names this key as an authority for the host.
+    pub(super) fn authority(&self, host: &Host, key: &PublicKey) -> Option<usize> {
+        let mut authorities = self.of(Marker::CertAuthority, host);
+        authorities
+            .find(|(_, pin)| pin.key.is(key))
+            .map(|(line, _)| line)
+    }
+
+    /// The entries with this marker that concern the host, and their positions, from 1.
+    fn of(&self, marker: Marker, host: &Host) -> impl Iterator<Item = (usize, &Pin)> {
+        let numbered = self
+            .0
+            .iter()
+            .enumerate()
+            .map(|(index, pin)| (index + 1, pin));
+        numbered.filter(move |(_, pin)| pin.marker == marker && pin.concerns(host))
     }
 
     /// The types of key that the host is pinned to, each once; a fingerprint alone has none to tell.
     pub fn algorithms_for(&self, host: &Host) -> Vec<&str> {
         let mut kinds = Vec::new();
-        for pin in self
-            .0
-            .iter()
-            .filter(|it| it.marker == Marker::Host && it.concerns(host))
-        {
+        for (_, pin) in self.of(Marker::Host, host) {
             if let Some(kind) = pin.key.kind()
                 && !kinds.contains(&kind)
             {

@@ -1,7 +1,7 @@
 //! The front of a certificate: the key that it is about (OpenSSH PROTOCOL.certkeys).
 //!
 //! What else a certificate says, who signed it and whether it holds is not looked at: that needs a clock
-//! and somebody to trust. The core needs the key alone, which a client proves to hold.
+//! and somebody to trust. The core needs the key alone, which one end proves to hold.
 
 use super::PublicKey;
 use crate::wire::{Field, Malformed, Reader};
@@ -10,6 +10,21 @@ use bytes::BytesMut;
 /// What the type of a certificate has behind the type of its key, and its algorithm behind the name of
 /// the signature's.
 pub const CERTIFICATE: &str = "-cert-v01@openssh.com";
+
+/// The name that a signature algorithm has where the key is shown in a certificate: in KEXINIT and in
+/// USERAUTH_REQUEST. None for algorithms whose certificates are not known here, those over SHA-1 among
+/// them.
+pub fn certificate_algorithm(signature: &str) -> Option<&'static str> {
+    Some(match signature {
+        "ssh-ed25519" => "ssh-ed25519-cert-v01@openssh.com",
+        "ecdsa-sha2-nistp256" => "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+        "ecdsa-sha2-nistp384" => "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+        "ecdsa-sha2-nistp521" => "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+        "rsa-sha2-512" => "rsa-sha2-512-cert-v01@openssh.com",
+        "rsa-sha2-256" => "rsa-sha2-256-cert-v01@openssh.com",
+        _ => return None,
+    })
+}
 
 /// The key that a certificate is about, and what stands around it.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ mod mac;
 mod secret;
 mod signature;
 
-pub use certificate::{CERTIFICATE, Certified, split_certificate};
+pub use certificate::{CERTIFICATE, Certified, certificate_algorithm, split_certificate};
 pub use cipher::{
     AeadAlgorithm, Cipher, OpenPacket, SealPacket, StreamAlgorithm, StreamCipher, Unauthenticated,
 };

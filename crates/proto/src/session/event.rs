@@ -73,7 +73,9 @@ impl HostKey {
         }
     }
 
-    /// The key.
+    /// The key; or a certificate, of a type that ends in [`CERTIFICATE`](crate::crypto::CERTIFICATE) and so
+    /// equal to no key, where an algorithm of those was agreed on. Then the server holds the key inside,
+    /// and nothing that the certificate says of it was looked at.
     pub const fn key(&self) -> &PublicKey {
         &self.key
     }

@@ -2,8 +2,11 @@
 
 use super::messages::KexInit;
 use crate::config::{Config, Offered};
-use crate::crypto::{Cipher, CompressionAlgorithm, Kex, MacAlgorithm, SignatureAlgorithm};
-use crate::error::Error;
+use crate::crypto::{
+    CERTIFICATE, Cipher, CompressionAlgorithm, CryptoProvider, Kex, MacAlgorithm, PublicKey,
+    SignatureAlgorithm, certificate_algorithm, split_certificate,
+};
+use crate::error::{Error, PeerMisbehaved};
 use crate::packet::Directional;
 use crate::role::{Role, Side};
 use crate::wire::NameList;
@@ -23,17 +26,33 @@ const NONE: &str = "none";
 #[derive(Debug)]
 pub(super) struct Offer {
     kex: Vec<Kex>,
-    host_key: Vec<&'static dyn SignatureAlgorithm>,
+    host_key: Vec<HostKeyAlgorithm>,
     cipher: Vec<Cipher>,
     mac: Vec<&'static dyn MacAlgorithm>,
     compression: Option<&'static dyn CompressionAlgorithm>,
+}
+
+/// How a server proves itself: by a signature, and by showing its key plainly or in a certificate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostKeyAlgorithm {
+    name: &'static str,
+    form: Form,
+    pub(super) signature: &'static dyn SignatureAlgorithm,
+}
+
+/// What a server shows.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Key,
+    /// A certificate for the key (OpenSSH PROTOCOL.certkeys).
+    Certificate,
 }
 
 /// What both ends will use.
 #[derive(Debug, Clone, Copy)]
 pub struct Agreement {
     pub(super) kex: Kex,
-    pub(super) host_key: &'static dyn SignatureAlgorithm,
+    pub(super) host_key: HostKeyAlgorithm,
     pub(super) to_server: Directional,
     pub(super) to_client: Directional,
 }
@@ -62,6 +81,48 @@ pub struct Negotiated {
     pub compression_to_client: Option<&'static str>,
     /// Whether key exchange is strict (draft-ietf-sshm-strict-kex).
     pub strict_kex: bool,
+}
+
+impl HostKeyAlgorithm {
+    fn named(name: &str, provider: &CryptoProvider) -> Option<Self> {
+        let Some(plain) = name.strip_suffix(CERTIFICATE) else {
+            let signature = provider.signature(name)?;
+            return Some(Self {
+                name: signature.name(),
+                form: Form::Key,
+                signature,
+            });
+        };
+        Some(Self {
+            name: certificate_algorithm(plain)?,
+            form: Form::Certificate,
+            signature: provider.signature(plain)?,
+        })
+    }
+
+    /// The name in KEXINIT.
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The key that has to have signed where a server shows this.
+    ///
+    /// # Errors
+    /// [`PeerMisbehaved::WrongHostKeyAlgorithm`] when it is not what was agreed on: RFC 8332 §3.
+    pub(super) fn signer(&self, shown: &PublicKey) -> Result<PublicKey, Error> {
+        let key = match self.form {
+            Form::Key => shown.clone(),
+            Form::Certificate => {
+                split_certificate(shown)
+                    .map_err(|_| PeerMisbehaved::WrongHostKeyAlgorithm)?
+                    .key
+            }
+        };
+        if key.kind() != self.signature.key_kind() {
+            return Err(PeerMisbehaved::WrongHostKeyAlgorithm.into());
+        }
+        Ok(key)
+    }
 }
 
 impl Agreement {
@@ -104,8 +165,11 @@ impl Offer {
                 .collect()
         }
         let (algorithms, provider) = (&config.algorithms, &config.provider);
-        let mut host_key = cut(&algorithms.host_key, &provider.signatures, |it| it.name());
-        host_key.retain(|it| can_sign(it.name()));
+        let host_key = algorithms.host_key.iter();
+        let host_key = host_key
+            .filter_map(|wanted| HostKeyAlgorithm::named(wanted, provider))
+            .filter(|it| can_sign(it.name()))
+            .collect();
         Self {
             kex: cut(&algorithms.kex, &provider.kex, Kex::name),
             host_key,
@@ -155,7 +219,10 @@ impl Offer {
         then(&KexInit {
             cookie,
             kex: NameList::join(kex_names, &mut kex),
-            host_key: NameList::join(self.host_key.iter().map(|it| it.name()), &mut host_key),
+            host_key: NameList::join(
+                self.host_key.iter().map(HostKeyAlgorithm::name),
+                &mut host_key,
+            ),
             cipher_to_server: cipher,
             cipher_to_client: cipher,
             mac_to_server: mac,

@@ -187,8 +187,10 @@ impl AwaitsShare {
         let key = PublicKey::new(Bytes::copy_from_slice(host_key)).map_err(malformed)?;
         let algorithm = self.agreement.host_key;
         let (name, signature) = split_signature(signature).map_err(malformed)?;
-        // RFC 8332 §3: what signs must be what was negotiated, and the key of its type.
-        if name != algorithm.name().as_bytes() || key.kind() != algorithm.key_kind() {
+        // RFC 8332 §3: what signs must be what was negotiated, and the key of its type. Also with a
+        // certificate the signature has the key's own algorithm (OpenSSH PROTOCOL.certkeys).
+        let signer = algorithm.signer(&key)?;
+        if name != algorithm.signature.name().as_bytes() {
             return Err(PeerMisbehaved::WrongHostKeyAlgorithm.into());
         }
         let ours = self.active.share().to_vec();
@@ -198,7 +200,8 @@ impl AwaitsShare {
             .transcript
             .agree(kex, &self.form, host_key, &ours, share, &secret);
         algorithm
-            .verify(&key, &agreed.hash, signature)
+            .signature
+            .verify(&signer, &agreed.hash, signature)
             .map_err(Error::HostKeyUnproven)?;
         Ok(Outcome::Verify(key, agreed))
     }

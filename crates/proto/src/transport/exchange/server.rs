@@ -156,10 +156,10 @@ impl AwaitsShare {
         config: &Config<Server>,
     ) -> Result<Outcome<ServerExchange>, Error> {
         let random = &*config.provider.random;
-        let algorithm = self.agreement.host_key.name();
+        let algorithm = self.agreement.host_key;
         let key = config
             .local
-            .signer(algorithm)
+            .signer(algorithm.name())
             .ok_or(CryptoError::Failed("no host key for the agreed algorithm"))?;
         let (server_share, secret) = self.half.respond(client_share, random)?;
         let host_key = key.public_key().as_bytes();
@@ -171,7 +171,9 @@ impl AwaitsShare {
             &server_share,
             &secret,
         );
-        let signature = write_signature(algorithm, &key.sign(algorithm, &agreed.hash, random)?);
+        let signature = key.sign(algorithm.name(), &agreed.hash, random)?;
+        // With a certificate, too, the signature has the key's own algorithm.
+        let signature = write_signature(algorithm.signature.name(), &signature);
         let (signature, f) = (&signature, MpInt::unsigned(&server_share));
         let mut reply = BytesMut::new();
         match self.form {
