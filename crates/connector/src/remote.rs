@@ -310,6 +310,8 @@ pub struct Capabilities {
     pub check_file: bool,
     /// Whether the plain rename replaces an existing target; `None` when nobody knows yet.
     pub plain_rename_replaces: Option<bool>,
+    /// How many files it lets a session have open at once; `None` when it does not say.
+    pub open_files: Option<u64>,
     /// What the server calls itself, such as `OpenSSH_9.2p1`. Untrusted text, already printable.
     pub server: String,
 }

@@ -303,6 +303,7 @@ impl Connect for Server {
             plain_rename_replaces: behaviour
                 .plain_rename_known
                 .then_some(behaviour.plain_rename == PlainRename::Replaces),
+            open_files: None,
             server: "mem".to_owned(),
         };
         let mut state = self.lock();

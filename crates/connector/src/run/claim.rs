@@ -467,12 +467,16 @@ impl Claim {
             Some(true) => return Ok(PlainRename::Replaces),
             None => {}
         }
-        if let Some(known) = facts.plain_rename {
+        if let Some(known) = facts.plain_rename() {
+            return Ok(known);
+        }
+        let _asking = facts.asking().await;
+        if let Some(known) = facts.plain_rename() {
             return Ok(known);
         }
         let names = self.probes();
         let found = probe(remote, names, facts).await?;
-        facts.plain_rename = Some(found);
+        facts.found_plain_rename(found);
         while let Some(probe) = facts.probes.last() {
             remove_if_there(remote, probe).await?;
             facts.probes.pop();

@@ -15,10 +15,12 @@ mod claim;
 pub(crate) mod compare;
 mod delete;
 mod diagnose;
+mod facts;
 mod feed;
 mod flow;
 mod get;
 mod kept;
+mod lanes;
 mod leftovers;
 mod list;
 mod listen;
@@ -115,8 +117,8 @@ impl<C: Connect> Connector<C> {
     }
 
     /// The same with so many sessions at most, and no more than `max-sessions`, each with a file of its
-    /// own in hand; 1 unless told.
-    /// Outcomes then come in the order in which the files are done.
+    /// own in hand; 1 unless told, which has many small files of a Get into a local directory in hand.
+    /// With more than 1, outcomes come in the order in which the files are done.
     #[must_use]
     pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Self {
         self.jobs = jobs;

@@ -604,8 +604,16 @@ impl Mover {
             return Ok(false);
         };
         let is_its = |backup: &&Backup| names::is_backup_of(&backup.name, self.target.name());
-        let mut backups: Vec<_> = match facts.backups(&directory) {
-            Some(known) => known.iter().filter(is_its).cloned().collect(),
+        let _asking;
+        let known = match facts.backups(&directory, is_its) {
+            Some(known) => Some(known),
+            None => {
+                _asking = facts.asking().await;
+                facts.backups(&directory, is_its)
+            }
+        };
+        let mut backups = match known {
+            Some(known) => known,
             None => {
                 let Some(found) = backups_in(remote, &directory).await? else {
                     // What cannot be listed cannot be reconciled; the rename says what is wrong

@@ -111,7 +111,7 @@ pub(super) async fn refuse_same<C: Connect>(
 ) -> Result<()> {
     let (remote, facts) = step.session.parts();
     let pair = (source.clone(), target.clone());
-    if facts.distinct.contains(&pair) {
+    if facts.are_distinct(&pair) {
         return Ok(());
     }
     match try_join(real(remote, source), real(remote, target)).await? {

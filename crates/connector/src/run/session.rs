@@ -1,15 +1,20 @@
-//! The one session of a step: opened when it is first needed, opened again when it was lost,
-//! closed at the end.
+//! The session of a step: opened when it is first needed, opened again when it was lost, closed at
+//! the end.
 //!
-//! Not a pool: a step has one session at a time.
+//! ```text
+//!   Session ─┐  a lane each: what it has in hand
+//!   Session ─┼─▶ Line ─▶ one remote, connected by whoever needs it first
+//!   Session ─┘
+//! ```
+//! Not a pool: the lanes of a line share one session at a time, and what was learned about its server.
+//! A lane that waits for another one rests meanwhile, so that it holds no session that was lost.
 
-use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::Arc;
-
-use bytes::Bytes;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::diagnose::{Doing, plain};
+pub(super) use super::facts::{Backup, Facts, PlainRename};
+use super::lanes::{Held, Room};
 use super::stop::Stop;
 use crate::connection::Connection;
 use crate::error::{Class, Error, Result};
@@ -17,116 +22,48 @@ use crate::path::RemotePath;
 use crate::remote::{Connect, Remote};
 use crate::retry::Retries;
 
-/// The session of a step.
+/// The session of a step, or a lane of it.
 pub(super) struct Session<C: Connect> {
-    connect: Arc<C>,
+    line: Arc<Line<C>>,
     connection: Arc<Connection>,
     stop: Stop,
-    remote: Option<C::Remote>,
-    home: Option<RemotePath>,
-    /// Why there will be no session any more.
-    dead: Option<Error>,
+    /// The line's, while this lane uses it.
+    remote: Option<Arc<C::Remote>>,
     /// What was learned about the server in this step.
     pub(super) facts: Facts,
 }
 
-/// What was learned about a server by trying.
-#[derive(Debug, Default)]
-pub(super) struct Facts {
-    /// What its plain rename does with an existing target.
-    pub(super) plain_rename: Option<PlainRename>,
-    /// Probes that may still lie there, because the connection was lost.
-    pub(super) probes: Vec<RemotePath>,
-    /// Directories that were seen to be there.
-    pub(super) directories: HashSet<RemotePath>,
-    /// Pairs of directories that are two, by whatever name.
-    pub(super) distinct: HashSet<(RemotePath, RemotePath)>,
-    /// Of names that were numbered: the number after the last that was found taken or claimed.
-    numbered: HashMap<RemotePath, u32>,
-    /// Backups that earlier runs left, by the directory that was listed for them.
-    backups: HashMap<RemotePath, Vec<Backup>>,
+/// What the lanes of one session share.
+struct Line<C: Connect> {
+    connect: Arc<C>,
+    /// Held by the lane that connects; the others find the session open.
+    connecting: tokio::sync::Mutex<()>,
+    state: Mutex<State<C::Remote>>,
+    /// What the lanes may have in hand together.
+    room: Room,
 }
 
-/// An old file that an interrupted replacement left aside.
-#[derive(Clone, Debug)]
-pub(super) struct Backup {
-    pub(super) name: Bytes,
-    /// When its content was modified, in seconds since 1970.
-    pub(super) modified: Option<i64>,
-}
-
-/// So much is remembered of each at most; then it is forgotten and learned again.
-const REMEMBERED: usize = 1024;
-
-impl Facts {
-    pub(super) fn found_directory(&mut self, directory: RemotePath) {
-        if self.directories.len() >= REMEMBERED {
-            self.directories.clear();
-        }
-        self.directories.insert(directory);
-    }
-
-    pub(super) fn found_distinct(&mut self, one: RemotePath, other: RemotePath) {
-        if self.distinct.len() >= REMEMBERED {
-            self.distinct.clear();
-        }
-        self.distinct.insert((one, other));
-    }
-
-    /// Which number to try after the name itself was found taken.
-    pub(super) fn first_number(&self, path: &RemotePath) -> u32 {
-        self.numbered.get(path).copied().unwrap_or(1)
-    }
-
-    pub(super) fn found_number(&mut self, path: RemotePath, next: u32) {
-        if self.numbered.len() >= REMEMBERED {
-            self.numbered.clear();
-        }
-        self.numbered.insert(path, next);
-    }
-
-    /// The backups that a listing of this directory showed; `None` before there was one.
-    pub(super) fn backups(&self, directory: &RemotePath) -> Option<&[Backup]> {
-        self.backups.get(directory).map(Vec::as_slice)
-    }
-
-    /// A listing showed these backups. Too many to remember are listed again.
-    pub(super) fn found_backups(&mut self, directory: RemotePath, backups: Vec<Backup>) {
-        let known: usize = self.backups.values().map(Vec::len).sum();
-        if self.backups.len() >= REMEMBERED || known + backups.len() > REMEMBERED {
-            self.backups.clear();
-        }
-        if backups.len() <= REMEMBERED {
-            self.backups.insert(directory, backups);
-        }
-    }
-
-    /// One was left in this directory: what was listed of it holds no more.
-    pub(super) fn left_backup(&mut self, directory: &RemotePath) {
-        self.backups.remove(directory);
-    }
-}
-
-/// What a server's plain rename does with an existing target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PlainRename {
-    /// It refuses.
-    Refuses,
-    /// It replaces it.
-    Replaces,
-    /// It is of no use.
-    Unusable,
+struct State<R> {
+    remote: Option<Arc<R>>,
+    /// Why there will be no session any more.
+    dead: Option<Error>,
 }
 
 impl<C: Connect> Session<C> {
     pub(super) fn new(connect: Arc<C>, connection: Arc<Connection>, stop: Stop) -> Self {
         Self {
-            connect,
+            line: Arc::new(Line {
+                connect,
+                connecting: tokio::sync::Mutex::default(),
+                state: Mutex::new(State {
+                    remote: None,
+                    dead: None,
+                }),
+                room: Room::new(connection.memory.0 / 2),
+            }),
             connection,
             stop,
             remote: None,
-            home: None,
-            dead: None,
             facts: Facts::default(),
         }
     }
@@ -134,10 +71,36 @@ impl<C: Connect> Session<C> {
     /// Another session with the same account on the same server, not open yet.
     pub(super) fn another(&self) -> Self {
         Self::new(
-            Arc::clone(&self.connect),
+            Arc::clone(&self.line.connect),
             Arc::clone(&self.connection),
             self.stop.clone(),
         )
+    }
+
+    /// The same session for somebody else, who has a file of his own in hand.
+    pub(super) fn lane(&self) -> Self {
+        Self {
+            line: Arc::clone(&self.line),
+            connection: Arc::clone(&self.connection),
+            stop: self.stop.clone(),
+            remote: None,
+            facts: self.facts.shared(),
+        }
+    }
+
+    /// What the lanes of this session may have in hand.
+    pub(super) fn room(&self) -> &Room {
+        &self.line.room
+    }
+
+    /// Takes a file of so many bytes in hand.
+    pub(super) fn hold(&self, size: Option<u64>) -> Held {
+        self.line.room.hold(size)
+    }
+
+    /// Lets go of the session until it is needed again.
+    pub(super) fn rest(&mut self) {
+        self.remote = None;
     }
 
     pub(super) fn stop(&self) -> &Stop {
@@ -155,26 +118,31 @@ impl<C: Connect> Session<C> {
     /// The session, connected if it is not. A server that cannot be reached, or that refuses us,
     /// is not asked again in this step.
     pub(super) async fn open(&mut self) -> Result<()> {
-        if self.remote.is_some() {
+        if self.is_connected() {
             return Ok(());
         }
-        if let Some(dead) = &self.dead {
-            return Err(dead.clone());
+        let line = Arc::clone(&self.line);
+        let _connecting = line.connecting.lock().await;
+        if self.is_connected() {
+            return Ok(());
+        }
+        if let Some(dead) = self.dead() {
+            return Err(dead);
         }
         let mut retries = self.retries();
         loop {
             self.stop.check().map_err(Error::before_session)?;
-            let attempt = self.connect.connect();
+            let attempt = line.connect.connect();
             let error = match self.stop.unless(attempt).await {
                 Ok(remote) => {
-                    self.remote = Some(remote);
+                    self.remote = Some(line.opened(remote));
                     return Ok(());
                 }
                 Err(error) => error.before_session(),
             };
             let wait = self.wait_before_retry(&error, &mut retries);
             let Some(wait) = wait else {
-                self.dead = Some(error.clone());
+                line.state().dead = Some(error.clone());
                 return Err(error);
             };
             tracing::info!(%error, ?wait, "no session; trying again");
@@ -184,14 +152,21 @@ impl<C: Connect> Session<C> {
 
     /// One attempt at a session, if there is none: for those who wait in their own way.
     pub(super) async fn open_once(&mut self) -> Result<()> {
-        if self.remote.is_some() {
+        if self.is_connected() {
             return Ok(());
         }
         self.stop.check().map_err(Error::before_session)?;
-        let attempt = self.connect.connect();
+        let attempt = self.line.connect.connect();
         let remote = self.stop.unless(attempt).await;
-        self.remote = Some(remote.map_err(Error::before_session)?);
+        let remote = remote.map_err(Error::before_session)?;
+        self.remote = Some(self.line.opened(remote));
         Ok(())
+    }
+
+    /// Whether the line has a session, which this lane then uses.
+    fn is_connected(&mut self) -> bool {
+        self.remote.clone_from(&self.line.state().remote);
+        self.remote.is_some()
     }
 
     /// Begins anew with what is there, for a step that goes on for ever: with the time of this
@@ -199,28 +174,36 @@ impl<C: Connect> Session<C> {
     /// changed meanwhile; how it renames has not.
     pub(super) fn renew(&mut self, stop: Stop) {
         self.stop = stop;
-        self.dead = None;
-        self.facts.directories.clear();
-        self.facts.distinct.clear();
-        self.facts.numbered.clear();
-        self.facts.backups.clear();
+        self.line.state().dead = None;
+        self.facts.renew();
     }
 
     /// Why there will be no session any more, if so.
-    pub(super) fn dead(&self) -> Option<&Error> {
-        self.dead.as_ref()
+    pub(super) fn dead(&self) -> Option<Error> {
+        self.line.state().dead.clone()
     }
 
-    /// Gives up a session that was lost.
+    /// Gives up a session that was lost, for all lanes.
     pub(super) fn drop_lost(&mut self) {
-        self.remote = None;
+        let Some(lost) = self.remote.take() else {
+            return;
+        };
+        let mut state = self.line.state();
+        // Another lane may have opened the next one already.
+        if state
+            .remote
+            .as_ref()
+            .is_some_and(|it| Arc::ptr_eq(it, &lost))
+        {
+            state.remote = None;
+        }
     }
 
     /// The session with what was learned about the server.
     pub(super) fn parts(&mut self) -> (&C::Remote, &mut Facts) {
         let remote = self
             .remote
-            .as_ref()
+            .as_deref()
             .expect("a session is opened before it is used");
         (remote, &mut self.facts)
     }
@@ -228,7 +211,7 @@ impl<C: Connect> Session<C> {
     /// The open session.
     pub(super) fn remote(&self) -> &C::Remote {
         self.remote
-            .as_ref()
+            .as_deref()
             .expect("a session is opened before it is used")
     }
 
@@ -242,11 +225,11 @@ impl<C: Connect> Session<C> {
     pub(super) async fn recover(&mut self, error: Error, retries: &mut Retries) -> Result<()> {
         // A step whose time is up fails in the same class, with its session whole; and a server
         // that is given up is not waited for again.
-        let given_up = error.is_before_session() || self.dead.is_some();
+        let given_up = error.is_before_session() || self.dead().is_some();
         if !is_loss(&error) || given_up || self.stop.check().is_err() {
             return Err(error);
         }
-        self.remote = None;
+        self.drop_lost();
         let Some(wait) = self.wait_before_retry(&error, retries) else {
             return Err(error);
         };
@@ -260,7 +243,7 @@ impl<C: Connect> Session<C> {
                 let lost = error.with_note(format_args!("no new session: {again}"));
                 // Whoever goes on after this step must know that it was refused, and by what.
                 if again.retryable() {
-                    self.dead = Some(lost.clone());
+                    self.line.state().dead = Some(lost.clone());
                 }
                 Err(lost)
             }
@@ -272,22 +255,29 @@ impl<C: Connect> Session<C> {
         if directory.first() == Some(&b'/') {
             return Ok(RemotePath::new(directory.to_vec()));
         }
-        if self.home.is_none() {
-            let here = RemotePath::from(".");
-            let home = self
-                .remote()
-                .realpath(&here)
-                .await
-                .map_err(|error| plain(Doing::Looking(&here), error))?;
-            self.home = Some(home);
+        if let Some(home) = self.facts.home() {
+            return Ok(home.resolve(directory));
         }
-        let home = self.home.as_ref().expect("the home was just asked for");
-        Ok(home.resolve(directory))
+        let here = RemotePath::from(".");
+        let home = self
+            .remote()
+            .realpath(&here)
+            .await
+            .map_err(|error| plain(Doing::Looking(&here), error))?;
+        let resolved = home.resolve(directory);
+        self.facts.found_home(home);
+        Ok(resolved)
     }
 
-    /// Ends it in good order.
+    /// Ends it in good order, with the last of its lanes.
     pub(super) async fn close(mut self) {
-        if let Some(remote) = self.remote.take() {
+        self.rest();
+        let Some(line) = Arc::into_inner(self.line) else {
+            return;
+        };
+        let state = line.state.into_inner();
+        let remote = state.unwrap_or_else(PoisonError::into_inner).remote;
+        if let Some(remote) = remote.and_then(Arc::into_inner) {
             remote.close().await;
         }
     }
@@ -312,6 +302,19 @@ impl<C: Connect> Session<C> {
             })
             .await
         }
+    }
+}
+
+impl<C: Connect> Line<C> {
+    fn state(&self) -> MutexGuard<'_, State<C::Remote>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn opened(&self, remote: C::Remote) -> Arc<C::Remote> {
+        self.room.limit(remote.capabilities().open_files);
+        let remote = Arc::new(remote);
+        self.state().remote = Some(Arc::clone(&remote));
+        remote
     }
 }
 

@@ -70,6 +70,10 @@ impl SftpRemote {
                 || details.server.starts_with("mod_sftp"),
             // OpenSSH's RENAME links and unlinks, so it never replaces; others are to be tried.
             plain_rename_replaces: details.server.starts_with("OpenSSH").then_some(false),
+            open_files: details.limits.as_ref().map(|it| match it.max_open_handles {
+                0 => u64::MAX,
+                most => most,
+            }),
             server: details.server.clone(),
         };
         Self {

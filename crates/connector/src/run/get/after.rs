@@ -235,7 +235,11 @@ impl<C: Connect> Hand<'_, C> {
             return Ok(());
         };
         let (remote, facts) = self.session.parts();
-        if item.relative.is_empty() || facts.directories.contains(target) {
+        if item.relative.is_empty() || facts.has_directory(target) {
+            return Ok(());
+        }
+        let _asking = facts.asking().await;
+        if facts.has_directory(target) {
             return Ok(());
         }
         let missing = Missing::by(self.plan.get.create_directories);

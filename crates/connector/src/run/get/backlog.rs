@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::super::selection::Found;
+use crate::outcome::Outcome;
 
 /// So many wait at most before the first hand takes some itself, beside the batch that it has just
 /// listed: enough for many hands to be busy while it lists on, and little memory.
@@ -25,6 +26,14 @@ pub(super) enum Supply<'a> {
     Chosen(Mutex<Chosen<'a>>),
     /// They are being listed.
     Listed(Backlog),
+}
+
+/// What is for a hand to do.
+pub(super) enum Due {
+    /// A file is to be taken.
+    File(Found),
+    /// It is not; this is to be told in its place.
+    Left(Outcome),
 }
 
 /// What somebody else has chosen.
@@ -41,13 +50,22 @@ pub(super) struct Backlog {
 }
 
 struct State {
-    files: VecDeque<Found>,
+    files: VecDeque<Due>,
     /// So many of them are about to be taken.
     reserved: usize,
     /// So many are for the hand that lists: one, where it is not alone, until all is listed.
     kept: usize,
     /// There will be no more.
     ended: bool,
+}
+
+impl Due {
+    fn size(&self) -> Option<u64> {
+        match self {
+            Self::File(found) => found.entry.attrs.size,
+            Self::Left(_) => Some(0),
+        }
+    }
 }
 
 impl<'a> Supply<'a> {
@@ -75,13 +93,13 @@ impl<'a> Supply<'a> {
     }
 
     /// Takes what was reserved. `None`: whoever chooses has no more.
-    pub(super) fn take(&self) -> Option<Found> {
+    pub(super) fn take(&self) -> Option<Due> {
         match self {
             Self::Chosen(chosen) => {
                 let mut chosen = lock(chosen);
                 let next = chosen.files.next();
                 chosen.ended |= next.is_none();
-                next
+                next.map(Due::File)
             }
             Self::Listed(backlog) => {
                 let mut state = backlog.state();
@@ -114,7 +132,7 @@ impl Backlog {
     }
 
     /// Adds what was listed, in its order.
-    pub(super) fn add(&self, files: impl IntoIterator<Item = Found>) {
+    pub(super) fn add(&self, files: impl IntoIterator<Item = Due>) {
         self.state().files.extend(files);
         self.changed.notify_waiters();
     }
@@ -127,19 +145,28 @@ impl Backlog {
     }
 
     /// The next one, for a hand that is alone.
-    pub(super) fn next(&self) -> Option<Found> {
+    pub(super) fn next(&self) -> Option<Due> {
         self.state().files.pop_front()
     }
 
     /// The smallest, where there are more than are to wait: whoever takes it lists on soon.
-    pub(super) fn smallest_of_too_many(&self) -> Option<Found> {
+    pub(super) fn smallest_of_too_many(&self) -> Option<Due> {
         let mut state = self.state();
         if state.files.len() <= ROOM + state.reserved + state.kept {
             return None;
         }
         let sizes = state.files.iter().enumerate();
-        let (at, _) = sizes.min_by_key(|(_, found)| found.entry.attrs.size.unwrap_or(u64::MAX))?;
+        let (at, _) = sizes.min_by_key(|(_, entry)| entry.size().unwrap_or(u64::MAX))?;
         state.files.remove(at)
+    }
+
+    /// The first, where there are more than are to wait and their order counts.
+    pub(super) fn first_of_too_many(&self) -> Option<Due> {
+        let mut state = self.state();
+        if state.files.len() <= ROOM + state.reserved + state.kept {
+            return None;
+        }
+        state.files.pop_front()
     }
 
     async fn reserve(&self) -> bool {

@@ -4,9 +4,9 @@
 //!   target free? ─▶ open ─ fstat ─ read ─ fstat ─ close ─▶ delivered ─▶ lstat: same? ─▶ delete, move
 //!   (fetch)                                                (deliver)    (after)
 //! ```
-//! Nothing is deleted or moved that was not delivered, or that is not what was delivered. With
-//! `jobs` several hands, each with a session of its own, take the next file as soon as they are
-//! free.
+//! Nothing is deleted or moved that was not delivered, or that is not what was delivered. Several
+//! hands take the next file as soon as they are free: with `jobs` each on a session of its own, else
+//! on lanes of one, which tell their outcomes in the order of the listing.
 
 mod after;
 mod backlog;
@@ -23,9 +23,10 @@ use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc;
 
 use self::after::Delivered;
-use self::backlog::{Backlog, Supply};
+use self::backlog::{Backlog, Due, Supply};
 use self::fetch::{Fetched, Held};
 use super::compare::sha256;
+use super::lanes::{LANES, Order, Ticket};
 use super::list::tracked;
 use super::moving::Moved;
 use super::places::{Missing, ensure, move_to_directory, refuse_same, remote_directory};
@@ -84,6 +85,8 @@ struct Plan<'a> {
     confirmed: Confirmed,
     /// What was handed out and is confirmed together with the rest.
     unconfirmed: Mutex<Vec<Unconfirmed>>,
+    /// The order in which outcomes are told, where one session has many files in hand.
+    order: Option<Order>,
 }
 
 /// A file that its receiver has, and will confirm when there are no more.
@@ -102,13 +105,15 @@ enum Progress {
     HandedOut(Box<Fetched>),
 }
 
-/// One session, taking one file after the other.
+/// One session or a lane of one, taking one file after the other.
 struct Hand<'a, C: Connect> {
     plan: &'a Plan<'a>,
     session: &'a mut Session<C>,
+    /// When the file in hand is told.
+    ticket: Option<Ticket>,
 }
 
-/// The sessions of one Get: the step's own, and those for more hands.
+/// The sessions of one Get: the step's own, and those, or its lanes, for more hands.
 struct Crew<'a, C: Connect> {
     first: &'a mut Session<C>,
     others: Vec<Session<C>>,
@@ -164,7 +169,7 @@ pub(super) async fn run_chosen<C: Connect>(
     let (plan, mut crew) = prepare(step, get, properties, changed).await?;
     crew.settle(&plan).await?;
     crew.take_all(&plan, chosen).await;
-    let dead = crew.first.dead().cloned();
+    let dead = crew.first.dead();
     let well = finish(&plan, crew).await;
     match dead {
         // What was not handed out is left for another time.
@@ -222,7 +227,16 @@ async fn prepare<'a, C: Connect>(
         },
         ..
     } = step;
-    let others = (1..jobs.get()).map(|_| session.another()).collect();
+    // One session has many files in hand, so that small ones do not wait for each other; several
+    // have one each.
+    let lanes = match (&local, changed) {
+        (Some(_), Changed::Failed) if jobs.get() == 1 => LANES,
+        _ => 1,
+    };
+    let others = match lanes {
+        1 => (1..jobs.get()).map(|_| session.another()).collect(),
+        _ => (1..lanes).map(|_| session.lane()).collect(),
+    };
     let plan = Plan {
         get,
         properties,
@@ -243,6 +257,7 @@ async fn prepare<'a, C: Connect>(
         hands: AtomicUsize::new(0),
         confirmed,
         unconfirmed: Mutex::default(),
+        order: (lanes > 1).then(Order::default),
     };
     let crew = Crew {
         first: session,
@@ -281,7 +296,7 @@ impl<C: Connect> Crew<'_, C> {
     /// What earlier runs have left is finished first, also where it is not listed any more.
     async fn settle(&mut self, plan: &Plan<'_>) -> Result<()> {
         let session = &mut *self.first;
-        Hand { plan, session }.settle_all().await
+        Hand::new(plan, session).settle_all().await
     }
 
     /// Waits for those that are confirmed together, in the order in which they were handed out.
@@ -289,7 +304,7 @@ impl<C: Connect> Crew<'_, C> {
         let all = std::mem::take(&mut *plan.unconfirmed());
         for unconfirmed in all {
             let session = &mut *self.first;
-            Hand { plan, session }.confirmed(unconfirmed).await;
+            Hand::new(plan, session).confirmed(unconfirmed).await;
         }
     }
 
@@ -304,16 +319,16 @@ impl<C: Connect> Crew<'_, C> {
         };
         let listing = async {
             let session = &mut **first;
-            let listed = Hand { plan, session }.list(walk, backlog).await;
+            let listed = Hand::new(plan, session).list(walk, backlog).await;
             backlog.end();
             let session = &mut **first;
             if session.stop().check().is_ok() {
-                Hand { plan, session }.work(&supply).await;
+                Hand::new(plan, session).work(&supply).await;
             }
             listed
         };
         let helping = others.iter_mut();
-        let helping = helping.map(|session| Hand { plan, session }.work(&supply));
+        let helping = helping.map(|session| Hand::new(plan, session).work(&supply));
         let (listed, _) = join(listing, join_all(helping)).await;
         listed
     }
@@ -331,11 +346,19 @@ impl<C: Connect> Crew<'_, C> {
         let chosen = Supply::chosen(chosen);
         let sessions = std::iter::once(&mut *self.first).chain(&mut self.others);
         let sessions = sessions.take(hands);
-        join_all(sessions.map(|session| Hand { plan, session }.work(&chosen))).await;
+        join_all(sessions.map(|session| Hand::new(plan, session).work(&chosen))).await;
     }
 }
 
-impl<C: Connect> Hand<'_, C> {
+impl<'a, C: Connect> Hand<'a, C> {
+    fn new(plan: &'a Plan<'a>, session: &'a mut Session<C>) -> Self {
+        Self {
+            plan,
+            session,
+            ticket: None,
+        }
+    }
+
     /// Lists to the end. What is not taken here is left to the others.
     async fn list(mut self, walk: &mut Walk<C>, backlog: &Backlog) -> Result<()> {
         let plan = self.plan;
@@ -360,12 +383,15 @@ impl<C: Connect> Hand<'_, C> {
                     }
                 }
             }
-            backlog.add(chosen);
+            backlog.add(chosen.into_iter().map(Due::File));
+            if plan.order.is_some() {
+                backlog.add(left.drain(..).map(Due::Left));
+            }
             if alone {
                 while !self.is_to_end()
-                    && let Some(found) = backlog.next()
+                    && let Some(due) = backlog.next()
                 {
-                    self.take(&plan.item(found)).await;
+                    self.take_due(due).await;
                 }
             }
             for outcome in left {
@@ -376,16 +402,24 @@ impl<C: Connect> Hand<'_, C> {
             }
             while !self.is_to_end()
                 && self.session.open().await.is_ok()
-                && let Some(found) = backlog.smallest_of_too_many()
+                && let Some(due) = match plan.order {
+                    Some(_) => backlog.first_of_too_many(),
+                    None => backlog.smallest_of_too_many(),
+                }
             {
-                self.take(&plan.item(found)).await;
+                self.take_due(due).await;
             }
         }
         Ok(())
     }
 
     async fn work(mut self, supply: &Supply<'_>) {
-        while supply.reserve().await {
+        loop {
+            self.session.rest();
+            self.session.room().free().await;
+            if !supply.reserve().await {
+                return;
+            }
             // A hand without a session leaves the files to the others; the last one stays, and
             // says of each what is wrong, unless they are met again.
             let meets_again = self.plan.changed == Changed::Skipped;
@@ -393,8 +427,13 @@ impl<C: Connect> Hand<'_, C> {
             if dead && (self.plan.can_spare_one() || meets_again) || self.is_to_end() {
                 return supply.leave();
             }
-            if let Some(found) = supply.take() {
-                self.take(&self.plan.item(found)).await;
+            if !self.session.room().is_free() {
+                // Another was faster, with a large one.
+                supply.leave();
+                continue;
+            }
+            if let Some(due) = supply.take() {
+                self.take_due(due).await;
             }
         }
     }
@@ -404,18 +443,42 @@ impl<C: Connect> Hand<'_, C> {
         self.session.stop().check().is_err() && self.plan.unwell.load(Ordering::Relaxed)
     }
 
+    /// One file, or what is left of one to be told, in its place in the order.
+    async fn take_due(&mut self, due: Due) {
+        // Without a wait since it was taken, so that this is the order of the listing.
+        self.ticket = self.plan.order.as_ref().map(Order::ticket);
+        match due {
+            Due::File(found) => {
+                let _held = self.session.hold(found.entry.attrs.size);
+                self.take(&self.plan.item(found)).await;
+            }
+            Due::Left(outcome) => self.emit(outcome).await,
+        }
+        self.ticket = None;
+    }
+
+    /// Tells an outcome when it is its turn.
+    async fn emit(&mut self, outcome: Outcome) {
+        if let Some(ticket) = &self.ticket {
+            // Who is before may have to open a new session, and this one not be in its way.
+            self.session.rest();
+            ticket.turn().await;
+        }
+        self.plan.emit(outcome).await;
+    }
+
     /// One file, from the journal to its outcome.
     async fn take(&mut self, item: &Item) {
         match self.claim(item).await {
             Ok(Ok(taken)) => self.take_claimed(item, taken).await,
             Ok(Err(reason)) => {
                 let skipped = Outcome::skipped(self.plan.tracked(item), reason);
-                self.plan.emit(skipped).await;
+                self.emit(skipped).await;
             }
             Err(error) => {
                 self.plan.unwell.store(true, Ordering::Relaxed);
                 let failed = Outcome::failed(self.plan.tracked(item), error);
-                self.plan.emit(failed).await;
+                self.emit(failed).await;
             }
         }
     }
@@ -456,7 +519,7 @@ impl<C: Connect> Hand<'_, C> {
     }
 
     /// What became of a file, recorded and told.
-    async fn end(&self, taken: Option<Taken>, done: Result<()>, mut outcome: Outcome) {
+    async fn end(&mut self, taken: Option<Taken>, done: Result<()>, mut outcome: Outcome) {
         let plan = self.plan;
         let end = (outcome.status, outcome.after_action);
         let done = let_go(taken, done, end, outcome.warnings.last()).await;
@@ -467,7 +530,7 @@ impl<C: Connect> Hand<'_, C> {
         if outcome.status == Status::Failed {
             plan.unwell.store(true, Ordering::Relaxed);
         }
-        plan.emit(outcome).await;
+        self.emit(outcome).await;
     }
 
     async fn fetch_and_finish(

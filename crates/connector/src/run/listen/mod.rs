@@ -268,7 +268,7 @@ impl<C: Connect> Listener<'_, C> {
     async fn trouble(&self, error: Error, away: &mut Option<Trouble>) -> Result<Duration> {
         // What follows a refused reconnection carries the words of the loss.
         let error = match self.step.session.dead() {
-            Some(dead) if is_final(dead) => dead.clone(),
+            Some(dead) if is_final(&dead) => dead,
             _ => error,
         };
         if is_final(&error) {

@@ -24,6 +24,8 @@ pub(super) struct Places {
 
 impl Sending<'_> {
     pub(super) async fn found_places<C: Connect>(&self, step: &mut Step<C>) -> Result<Places> {
+        // What all files of a directory need is asked for once, however many begin together.
+        let _asking = step.session.facts.asking().await;
         let directory = step.session.resolve(&self.named.directory).await?;
         let target = match &self.named.target {
             Some(target) => Some(step.session.resolve(target).await?),
@@ -50,7 +52,7 @@ impl Sending<'_> {
             .flatten()
         {
             // Looked at once in a session: should one go meanwhile, creating the file says so.
-            if !step.session.facts.directories.contains(place) {
+            if !step.session.facts.has_directory(place) {
                 ensure(step.session.remote(), place, missing).await?;
                 step.session.facts.found_directory(place.clone());
             }

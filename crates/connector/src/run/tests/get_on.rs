@@ -110,6 +110,40 @@ async fn replaced_before_the_next_session(server: &Server) {
 }
 
 #[tokio::test]
+async fn many_files_on_one_session_are_told_in_the_order_of_the_listing() {
+    for fault in [None, Some(60)] {
+        let server = Server::new(Behaviour::openssh());
+        let names: Vec<String> = (0..40).map(|number| format!("{number:02}")).collect();
+        server.files(|files| {
+            for (at, name) in names.iter().enumerate() {
+                // The first ones are done last.
+                files.put(&home(&format!("out/{name}")), LINE.repeat(2000 / (at + 1)));
+            }
+        });
+        if let Some(at) = fault {
+            let (when, what) = (When::Before, What::Disconnect);
+            server.fail(Fault { at, when, what });
+        }
+        let folder = scratch();
+        let connector = Connector::new(server.clone(), connection(3))
+            .with_destination(Destination::Directory(folder.path().to_owned()));
+        let operation = Operation::Get(from_out(GetAction::GetAndDelete));
+        let outcomes = connector.run(operation, stream::iter([Document::empty()]));
+        let outcomes: Vec<Outcome> = outcomes.collect().await;
+        let told = outcomes.iter().map(|outcome| {
+            assert_eq!(outcome.status, Status::Ok, "{:?}", outcome.error);
+            outcome.properties.text("filename").unwrap().to_owned()
+        });
+        assert_eq!(told.collect::<Vec<_>>(), names);
+        // All lanes went over to the one new session, and closed it.
+        let sessions = 1 + usize::from(fault.is_some());
+        assert_eq!(count(&server, "connect"), sessions);
+        assert_eq!(server.sessions().1, 0);
+        assert!(server.files(|files| files.file_names()).is_empty());
+    }
+}
+
+#[tokio::test]
 async fn several_hands_take_each_file_once_and_close_their_sessions() {
     let server = Server::new(Behaviour::openssh());
     let names: Vec<String> = (0..40).map(|number| format!("{number:02}")).collect();
