@@ -13,6 +13,7 @@ mod fixture;
 mod get;
 mod list;
 mod listen;
+mod old_keys;
 mod once;
 mod proxies;
 mod reach;

@@ -24,7 +24,7 @@ pub fn default_provider() -> CryptoProvider {
     };
     CryptoProvider {
         ciphers,
-        keys: &RING_THEN_RUSTCRYPTO,
+        keys: Arc::new(RingThenRustcrypto),
         ..provider
     }
 }
@@ -55,8 +55,6 @@ fn has_aes() -> bool {
 /// ring signs with most keys; the RSA sizes and exponents that it refuses go to pure Rust.
 #[derive(Debug)]
 struct RingThenRustcrypto;
-
-static RING_THEN_RUSTCRYPTO: RingThenRustcrypto = RingThenRustcrypto;
 
 impl KeyLoader for RingThenRustcrypto {
     fn load(&self, key: &PrivateKey) -> Result<Arc<dyn SigningKey>, CryptoError> {

@@ -100,6 +100,12 @@ impl<'a> RsaPublic<'a> {
     #[cfg(feature = "legacy")]
     pub(crate) fn parse_short(key: &'a PublicKey) -> Result<Self, CryptoError> {
         let (n, e) = Self::numbers(key)?;
+        Self::check_short(n, e)
+    }
+
+    /// The checks of [`check`](Self::check) for keys from 1024 bits.
+    #[cfg(feature = "legacy")]
+    pub(crate) fn check_short(n: &'a [u8], e: &'a [u8]) -> Result<Self, CryptoError> {
         Self::check_size(n, e, SHORT_RSA_BITS)
     }
 

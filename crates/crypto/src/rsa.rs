@@ -33,17 +33,32 @@ impl<'a> RsaPrivate<'a> {
     pub(crate) fn new(
         n: &'a [u8],
         e: &'a [u8],
-        [d, p, q, iqmp]: [&'a Secret; 4],
+        secrets: [&'a Secret; 4],
     ) -> Result<Self, CryptoError> {
         let public = RsaPublic::check(without_zeros(n), without_zeros(e))?;
-        let [d, p, q, iqmp] = [d, p, q, iqmp].map(|it| without_zeros(it.expose()));
-        Ok(Self {
+        Ok(Self::with(public, secrets))
+    }
+
+    /// The same for keys from 1024 bits.
+    #[cfg(feature = "legacy")]
+    pub(crate) fn new_short(
+        n: &'a [u8],
+        e: &'a [u8],
+        secrets: [&'a Secret; 4],
+    ) -> Result<Self, CryptoError> {
+        let public = RsaPublic::check_short(without_zeros(n), without_zeros(e))?;
+        Ok(Self::with(public, secrets))
+    }
+
+    fn with(public: RsaPublic<'a>, secrets: [&'a Secret; 4]) -> Self {
+        let [d, p, q, iqmp] = secrets.map(|it| without_zeros(it.expose()));
+        Self {
             public,
             d,
             p,
             q,
             iqmp,
-        })
+        }
     }
 
     /// Checks that the numbers belong together, so that no signature is ever computed with numbers

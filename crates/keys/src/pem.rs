@@ -91,11 +91,9 @@ fn body<'a>(label: &'a [u8], input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
 
 fn decode(block: &Block<'_>) -> Result<Armoured, KeyError> {
     let format = block.format;
-    let unsupported = |format, why| Err(KeyError::Unsupported(format, why));
-    match format {
-        KeyFormat::Dsa => return unsupported(format, "DSA is no longer accepted by SSH servers"),
-        KeyFormat::Pgp => return unsupported(format, "OpenPGP keys are for mail and packages"),
-        _ => {}
+    if format == KeyFormat::Pgp {
+        let why = "OpenPGP keys are for mail and packages";
+        return Err(KeyError::Unsupported(format, why));
     }
     // RFC 1421 headers begin the body.
     let headed = DekInfo::take(block.body).map_err(|flaw| flaw.of(KeyFormat::EncryptedPem))?;

@@ -61,7 +61,7 @@ pub fn provider(seed: u64) -> CryptoProvider {
             &Code(MacMode::EncryptAndMac),
         ]),
         signatures: Cow::Borrowed(&[&Signature(SIGNATURE), &Signature(SIGNATURE_512)]),
-        keys: &Keys,
+        keys: Arc::new(Keys),
         random: Arc::new(NullRandom::new(seed)),
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::unistd::{Uid, User};
+use sansftp_crypto::with_short_rsa;
 use sansftp_keys::certificate::{Certificate, CertificateKind};
 use sansftp_keys::{CertifiedKey, KeyError, read_private_key, read_public};
 use sansftp_proto::crypto::{CryptoProvider, PublicKey, Secret, SigningKey, split_certificate};
@@ -33,7 +34,7 @@ pub(super) fn read(
     let certificate = certificate.map(read_certificate).transpose()?;
     if let Some(key) = &connection.private_key {
         let passphrase = connection.passphrase.as_ref().map(secret).transpose()?;
-        let key = signing_key(key, passphrase.as_ref(), provider)?;
+        let key = signing_key(key, passphrase.as_ref(), connection, provider)?;
         marked[0] = Secret::from(&key.public_key().as_bytes()[..]);
         // The certificate before the key alone: most servers that take one take no other.
         match &certificate {
@@ -144,6 +145,7 @@ fn unfit(connection: &Connection, error: Malformed) -> Error {
 fn signing_key(
     key: &PrivateKey,
     passphrase: Option<&Secret>,
+    connection: &Connection,
     provider: &CryptoProvider,
 ) -> Result<Arc<dyn SigningKey>> {
     let (name, text) = match key {
@@ -170,11 +172,35 @@ fn signing_key(
         };
         Error::configuration(format!("{name}: {}", error.cause())).with_hint(hint)
     })?;
-    provider.keys.load(&file.key).map_err(|error| {
-        Error::configuration(format!("{name}: {error}"))
-            .with_hint("ssh-keygen -t ed25519 makes a key that every server of today takes")
-    })
+    let profile = connection.algorithms.profile;
+    let key = match provider.keys.load(&file.key) {
+        Ok(key) => key,
+        Err(error) => {
+            let legacy = with_short_rsa(provider.clone());
+            let hint = match legacy.keys.load(&file.key) {
+                Ok(_) => ONLY_LEGACY,
+                Err(_) => "ssh-keygen -t ed25519 makes a key that every server of today takes",
+            };
+            return Err(Error::configuration(format!("{name}: {error}")).with_hint(hint));
+        }
+    };
+    let allowed = profile.algorithms(provider).host_key;
+    let proves_by = key.algorithms();
+    if proves_by.iter().any(|it| allowed.iter().any(|ok| ok == it)) {
+        return Ok(key);
+    }
+    Err(Error::configuration(format!(
+        "{name}: it proves itself by {} alone, which algorithms = \"{}\" leaves out",
+        proves_by.join(", "),
+        profile.name()
+    ))
+    .with_hint(ONLY_LEGACY))
 }
+
+/// What helps whoever has a key that can be broken.
+const ONLY_LEGACY: &str = "ssh-keygen -t ed25519 makes a key that every server of today takes; for one that \
+                           knows this key alone set algorithms = \"legacy-1024\" (--algorithms), with \
+                           ,kex=NAME behind it where the server exchanges keys in a better way";
 
 /// `~/` at the front means the home directory.
 pub(super) fn expand_home(path: &Path) -> PathBuf {

@@ -3,11 +3,13 @@
 //! any of it.
 
 mod dsa;
+mod short_rsa;
 
 use crate::encoding::{RSA_SHA2_256, RSA_SHA2_512, RsaPublic, SSH_RSA};
 use crate::pkcs1::{self, Digest};
 use sansftp_proto::crypto::{CryptoError, CryptoProvider, PublicKey, SignatureAlgorithm};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 pub(crate) use dsa::{DSA, SSH_DSS, Signer as DsaSigner};
 
@@ -24,8 +26,9 @@ static SHORT_RSA_SHA512: ShortRsa = ShortRsa {
     digest: Digest::Sha512,
 };
 
-/// The same provider, which takes RSA keys from 1024 bits for `rsa-sha2-*` too: for connections under a
-/// legacy profile, whose servers may have no longer one. `ssh-rsa` takes them in any case.
+/// The same provider, which takes RSA keys from 1024 bits for `rsa-sha2-*` too, and signs with them: for
+/// connections under a legacy profile, whose servers may have no longer one. `ssh-rsa` takes them in any
+/// case.
 pub fn with_short_rsa(provider: CryptoProvider) -> CryptoProvider {
     let signatures = provider.signatures.iter().map(|&it| match it.name() {
         RSA_SHA2_256 => &SHORT_RSA_SHA256,
@@ -34,6 +37,7 @@ pub fn with_short_rsa(provider: CryptoProvider) -> CryptoProvider {
     });
     CryptoProvider {
         signatures: Cow::Owned(signatures.collect()),
+        keys: Arc::new(short_rsa::Loader(provider.keys)),
         ..provider
     }
 }

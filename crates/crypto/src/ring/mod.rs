@@ -36,7 +36,7 @@ pub fn provider(random: Arc<dyn SecureRandom>) -> CryptoProvider {
         ciphers: Cow::Borrowed(CIPHERS),
         macs: Cow::Borrowed(MACS),
         signatures: Cow::Borrowed(SIGNATURES),
-        keys: LOADER,
+        keys: Arc::new(LOADER),
         random,
     }
 }

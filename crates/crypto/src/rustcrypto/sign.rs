@@ -59,7 +59,9 @@ impl KeyLoader for Loader {
             }
             #[cfg(not(feature = "legacy"))]
             PrivateKey::Dsa { .. } => {
-                return Err(CryptoError::Unsupported("DSA keys"));
+                return Err(CryptoError::Unsupported(
+                    "DSA keys without the feature `legacy`",
+                ));
             }
         };
         Ok(Arc::new(Key {

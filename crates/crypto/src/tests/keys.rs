@@ -6,6 +6,7 @@ use crate::{
 };
 use sansftp_keys::sha256_fingerprint;
 use sansftp_proto::crypto::{CryptoError, Curve, KeyLoader, PrivateKey, Secret, SecureRandom};
+use std::sync::Arc;
 
 pub(super) fn ed25519() -> PrivateKey {
     let public = public(fixtures::ED25519_BLOB);
@@ -92,8 +93,12 @@ pub(super) fn rsa2304() -> PrivateKey {
     ])
 }
 
-fn loaders() -> [&'static dyn KeyLoader; 3] {
-    [ring::LOADER, rustcrypto::LOADER, default_provider().keys]
+fn loaders() -> [Arc<dyn KeyLoader>; 3] {
+    [
+        Arc::new(ring::LOADER),
+        Arc::new(rustcrypto::LOADER),
+        default_provider().keys,
+    ]
 }
 
 #[test]
@@ -204,13 +209,18 @@ fn an_rsa_key_with_one_wrong_number_is_refused() {
                 let mut number = hex(good[which]);
                 // The exponent is odd and stays it.
                 number[at] ^= 2;
-                refused(loader, good, which, &number);
+                refused(&*loader, good, which, &number);
             }
-            refused(loader, good, which, &[]);
-            refused(loader, good, which, &[1]);
-            refused(loader, good, which, &hex(good[which])[1..]);
-            refused(loader, good, which, &[&[1], &hex(good[which])[..]].concat());
-            refused(loader, good, which, &vec![0xff; 5000]);
+            refused(&*loader, good, which, &[]);
+            refused(&*loader, good, which, &[1]);
+            refused(&*loader, good, which, &hex(good[which])[1..]);
+            refused(
+                &*loader,
+                good,
+                which,
+                &[&[1], &hex(good[which])[..]].concat(),
+            );
+            refused(&*loader, good, which, &vec![0xff; 5000]);
         }
         // Swapped primes, without a new inverse.
         let [n, e, d, p, q, iqmp] = good;

@@ -5,6 +5,7 @@ use super::keys::rsa2048;
 use super::{hex, providers};
 use crate::{OsRandom, with_short_rsa};
 use bytes::BytesMut;
+use sansftp_keys::read_private_key;
 use sansftp_proto::crypto::{CryptoError, CryptoProvider, PrivateKey, PublicKey, Secret};
 use sansftp_proto::wire::{Field, Unsigned};
 
@@ -201,6 +202,44 @@ fn a_short_rsa_key_is_taken_where_it_was_asked_for_and_nowhere_else() {
     }
 }
 
+/// And it signs where it was asked for: in pure Rust with both providers.
+#[test]
+fn a_short_private_rsa_key_signs_where_it_was_asked_for_and_nowhere_else() {
+    let short_key = read_private_key(SHORT_KEY.as_bytes(), None).unwrap().key;
+    for provider in providers() {
+        let refused = provider.keys.load(&short_key);
+        assert!(matches!(refused, Err(CryptoError::BadKey(_))));
+        let short = with_short_rsa(provider);
+        for key in [&short_key, &rsa2048()] {
+            let key = short.keys.load(key).unwrap();
+            for algorithm in ["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"] {
+                let signature = key.sign(algorithm, b"sample", &OsRandom).unwrap();
+                let verified = verify(&short, algorithm, key.public_key(), &signature);
+                assert_eq!(verified, Ok(()), "{algorithm}");
+            }
+            let refused = key.sign("ssh-dss", b"sample", &OsRandom);
+            assert!(matches!(refused, Err(CryptoError::Unsupported(_))));
+        }
+        assert_eq!(short.keys.load(&dsa()).unwrap().algorithms(), ["ssh-dss"]);
+    }
+}
+
+const SHORT_KEY: &str = "\
+-----BEGIN RSA PRIVATE KEY-----\n\
+MIICWwIBAAKBgQDQF/lPnqKxNnsfGNHEdMPtkUThXistPgVBUgBMNaaUKhlghrSe\n\
+EF49gPY515HT+TlJN+bGka0VZsBTTrBs8/Hrbzvd9wCkAvhcmCRZ47pgqdI+x/RU\n\
+slMN78LpTzlyNpNfqOxvfBZtL/4x4yb85WrQrd/3Z5+Ib3qp/XQ1Av0QdwIDAQAB\n\
+AoGAEVfOKXqZKJfXzxGseekZYzVWPkow4wZmPblt2Ownw/V2Q/s2Fm5azFlxLATx\n\
+XG9K/PUxwJ7ng/8aTFckkRALu2Lpau8xCqBGk6SNOR576OH1F/knCY0hEAoxf9Zb\n\
+kbtBdOuDtfcq/WnfXqJRBejqsvDL1rrBuclvAEpGBdqCJYECQQD4BgXdHmEgvtwk\n\
+V3yw4I0beiNzz41wPhb8GILRJBHDY3fkAh2R8SfLUr5LxddIsRWZBJXOyZ/SKskQ\n\
+CrzzZuvXAkEA1sk1V6ie34sm4Q8PFM5rgzC9ZCAm9RgA1EjpK7cSU7qhU3ZLx8rh\n\
+PXNHRIfZr9HUCiJdEdSqIVpL6sXLpplsYQJAEE+lFxOmY5bpt2IhiyhZX1M6/aTK\n\
+snUC4fVitQpgOK9T9STGeRCZA2Afr7AFJnyu5O9OQtkzr4iszGdIYeGE5QJANB9f\n\
+8oXZCCacqMEex83QCWYqj8G9snzAtsN60kD7EZaYz8hFW5bAUklHYjoVebVR36O3\n\
+MjyJjM583dxiL2vMAQJAZu2WSQbJkjhU0gI6MfJszFw5jiDpAD1rXNbl8rtTr+GL\n\
+DyEsUQCLUt25teiG3EMcWsK/GB3rtrK9/68b58u4Lw==\n\
+-----END RSA PRIVATE KEY-----";
 const RSA_SHA1_OF_SAMPLE: &str = "\
     1ee2661b14bd08a8cdba544031a1ab0dd45e55bf71c4642c8e56cfd195f67f4a78cb3ebeec84d774\
     35f8c70927d558d644e7db68b40657796732b2879b1351b0b6a698f100ac5185a310dd9dbef4e95c\

@@ -1,6 +1,7 @@
-//! Reads the private keys that are ASN.1: PKCS#1 (RFC 8017 A.1.2), SEC 1 (RFC 5915), PKCS#8 (RFC 5958).
+//! Reads the private keys that are ASN.1: PKCS#1 (RFC 8017 A.1.2), SEC 1 (RFC 5915), PKCS#8 (RFC 5958),
+//! and the sequence of numbers that OpenSSL writes of a DSA key.
 
-use super::derive::{self, Rsa};
+use super::derive::{self, Dsa, Rsa};
 use crate::der::{self, Der};
 use crate::error::Flaw;
 use sansftp_proto::crypto::{Curve, PrivateKey};
@@ -66,6 +67,20 @@ pub(super) fn sec1(input: &[u8], outer: Option<Curve>) -> Result<PrivateKey, Fla
     derive::ecdsa(curve, scalar, public)
 }
 
+/// What OpenSSL calls the traditional format of DSA: version 0, p, q, g, y, x.
+pub(super) fn dsa(input: &[u8]) -> Result<PrivateKey, Flaw> {
+    let mut input = Der::new(input);
+    let mut key = input.sequence()?;
+    input.finish()?;
+    if key.small()? != 0 {
+        return Err(Malformed("an unknown version").into());
+    }
+    let (p, q, g) = (key.unsigned()?, key.unsigned()?, key.unsigned()?);
+    let (y, x) = (key.unsigned()?, key.unsigned()?);
+    key.finish()?;
+    derive::dsa(&Dsa { p, q, g, x }, Some(y))
+}
+
 /// `OneAsymmetricKey` (RFC 5958 §2).
 pub(super) fn pkcs8(input: &[u8]) -> Result<PrivateKey, Flaw> {
     let mut input = Der::new(input);
@@ -104,9 +119,17 @@ pub(super) fn pkcs8(input: &[u8]) -> Result<PrivateKey, Flaw> {
         OID_RSA_PSS => Err(Flaw::Unsupported(
             "RSA-PSS; SSH uses RSA keys of the plain kind",
         )),
-        OID_DSA => Err(Flaw::Unsupported(
-            "DSA is no longer accepted by SSH servers",
-        )),
+        OID_DSA => {
+            // Dss-Parms (RFC 3279 §2.3.2), and x inside the OCTET STRING.
+            let mut group = algorithm.sequence()?;
+            algorithm.finish()?;
+            let (p, q, g) = (group.unsigned()?, group.unsigned()?, group.unsigned()?);
+            group.finish()?;
+            let mut private = Der::new(private);
+            let x = private.unsigned()?;
+            private.finish()?;
+            derive::dsa(&Dsa { p, q, g, x }, None)
+        }
         OID_ED448 => Err(Flaw::Unsupported("Ed448; SSH programs do not use it")),
         OID_X25519 => Err(Flaw::Unsupported("X25519 exchanges keys and cannot sign")),
         _ => Err(Flaw::Unsupported("a type of key that is not known here")),

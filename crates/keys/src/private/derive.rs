@@ -2,6 +2,7 @@
 //! (signing with such a pair gives an Ed25519 key away).
 
 use crate::error::Flaw;
+use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, ConcatenatingMul};
 use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
 use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize, PublicKey, SecretKey};
@@ -106,5 +107,56 @@ pub(super) fn rsa(key: &Rsa<'_>) -> Result<PrivateKey, Flaw> {
         p: Secret::from(key.p),
         q: Secret::from(key.q),
         iqmp: Secret::from(key.iqmp),
+    })
+}
+
+/// The group and the private number of a DSA key; big-endian, without leading zeros.
+pub(super) struct Dsa<'a> {
+    pub(super) p: &'a [u8],
+    pub(super) q: &'a [u8],
+    pub(super) g: &'a [u8],
+    pub(super) x: &'a [u8],
+}
+
+/// A DSA key (FIPS 186-4 §4.1), its public half derived and compared with the one given. Whether the
+/// group is one of DSA's is for whoever signs to find out.
+pub(super) fn dsa(key: &Dsa<'_>, given: Option<&[u8]>) -> Result<PrivateKey, Flaw> {
+    if key.p.len() > super::MAX_DSA_MODULUS || key.q.len() > super::MAX_DSA_ORDER {
+        return Err(Flaw::Unsupported(
+            "a DSA key of more than 3072 bits, or with an order of more than 256",
+        ));
+    }
+    if [key.q, key.g, key.x].iter().any(|it| it.is_empty()) {
+        return Err(Malformed("a DSA key with a number that is zero").into());
+    }
+    // So that the exponent has a bound that is no secret.
+    if key.x.len() > key.q.len() {
+        return Err(Flaw::Halves);
+    }
+    let bits = |bytes: &[u8]| u32::try_from(8 * bytes.len()).expect("at most 3072 bits");
+    let modulus = BoxedUint::from_be_slice_vartime(key.p)
+        .to_odd()
+        .into_option()
+        .ok_or(Malformed("a DSA key whose modulus is even"))?;
+    let modulus = BoxedMontyParams::new_vartime(modulus);
+    let g = BoxedUint::from_be_slice(key.g, modulus.bits_precision()).map_err(|_| Flaw::Halves)?;
+    if g.cmp_vartime(modulus.modulus().as_ref()).is_ge() {
+        return Err(Flaw::Halves);
+    }
+    let x = BoxedUint::from_be_slice(key.x, bits(key.q)).map_err(|_| Flaw::Halves)?;
+    let x = Zeroizing::new(x);
+    let y = BoxedMontyForm::new(g, &modulus)
+        .pow_bounded_exp(&x, bits(key.q))
+        .retrieve()
+        .to_be_bytes_trimmed_vartime();
+    if given.is_some_and(|given| given != y.as_ref()) {
+        return Err(Flaw::Halves);
+    }
+    Ok(PrivateKey::Dsa {
+        p: key.p.to_vec(),
+        q: key.q.to_vec(),
+        g: key.g.to_vec(),
+        y: y.to_vec(),
+        x: Secret::from(key.x),
     })
 }

@@ -1,8 +1,8 @@
 //! Private keys: the format is found out, never asked for; the public half is derived or compared.
 //!
 //! Reads `openssh-key-v1` (OpenSSH PROTOCOL.key), PKCS#1 (RFC 8017 A.1.2), PKCS#8 (RFC 5958), SEC 1
-//! (RFC 5915) and PuTTY's PPK of versions 2 and 3, each also under a passphrase; writes
-//! `openssh-key-v1`. Whatever else is recognised is named in the error.
+//! (RFC 5915), OpenSSL's own for DSA, and PuTTY's PPK of versions 2 and 3, each also under a passphrase;
+//! writes `openssh-key-v1`. Whatever else is recognised is named in the error.
 //! Whether an RSA key's exponents fit its primes is left to the provider that will sign with it.
 
 mod asn1;
@@ -41,6 +41,13 @@ pub const MAX_KDF_MEMORY: u64 = 256 << 20;
 
 /// Largest modulus of an RSA key, in bytes: 16384 bits, which is OpenSSH's limit.
 const MAX_RSA_MODULUS: usize = 2048;
+
+/// Largest modulus of a DSA key, in bytes: 3072 bits, which is FIPS 186-4's limit.
+const MAX_DSA_MODULUS: usize = 384;
+
+/// Largest order of a DSA key's subgroup, in bytes: 256 bits, which is FIPS 186-4's limit. SSH has 160
+/// alone (RFC 4253 §6.6), which is for whoever signs to say.
+const MAX_DSA_ORDER: usize = 32;
 
 /// A private key as it was found.
 #[derive(Debug, Clone)]
@@ -101,6 +108,7 @@ fn read_content(
         KeyFormat::OpenSsh => openssh::read(content, passphrase),
         KeyFormat::Pkcs1 => asn1::pkcs1(content).map(uncommented),
         KeyFormat::Sec1 => asn1::sec1(content, None).map(uncommented),
+        KeyFormat::Dsa => asn1::dsa(content).map(uncommented),
         KeyFormat::EncryptedPkcs8 => {
             let content = pbes::open(content, passphrase)?;
             asn1::pkcs8(&content).map(uncommented)

@@ -2,7 +2,7 @@
 
 use super::MAX_BCRYPT_ROUNDS;
 use super::cipher::{FileCipher, NotOpened, whole_blocks};
-use super::derive::{self, Rsa};
+use super::derive::{self, Dsa, Rsa};
 use crate::error::Flaw;
 use crate::text;
 use nom::Parser;
@@ -130,10 +130,10 @@ pub(super) fn check_kind(kind: &str) -> Result<(), Flaw> {
     Err(Flaw::Unsupported(match kind {
         "ssh-ed25519"
         | "ssh-rsa"
+        | "ssh-dss"
         | "ecdsa-sha2-nistp256"
         | "ecdsa-sha2-nistp384"
         | "ecdsa-sha2-nistp521" => return Ok(()),
-        "ssh-dss" => "DSA is no longer accepted by SSH servers",
         _ if kind.starts_with("sk-") => "the key itself is in a security key (FIDO)",
         _ if kind.ends_with("-cert-v01@openssh.com") => "it holds a certificate in place of a key",
         _ => "a type of key that is not known here",
@@ -200,6 +200,12 @@ fn read_key(reader: &mut Reader<'_>) -> Result<PrivateKey, Flaw> {
                 q,
                 iqmp,
             })
+        }
+        "ssh-dss" => {
+            let mut number = || reader.read::<MpInt<'_>>().map(|it| it.magnitude());
+            let (p, q, g) = (number()?, number()?, number()?);
+            let (y, x) = (number()?, number()?);
+            derive::dsa(&Dsa { p, q, g, x }, Some(y))
         }
         _ => {
             let curve = Curve::named(reader.read()?).ok_or(Malformed("an unknown curve"))?;

@@ -2,7 +2,7 @@
 //! a private part in base64, and a MAC over all of it.
 
 use super::cipher::{FileCipher, NotOpened, whole_blocks};
-use super::derive::{self, Rsa};
+use super::derive::{self, Dsa, Rsa};
 use super::kdf::Kdf;
 use super::openssh::check_kind;
 use crate::error::Flaw;
@@ -289,6 +289,13 @@ fn read_key(public: &PublicKey, private: &[u8]) -> Result<PrivateKey, Flaw> {
                 q,
                 iqmp,
             })
+        }
+        "ssh-dss" => {
+            let mut number = || given.read::<MpInt<'_>>().map(|it| it.magnitude());
+            let (p, q, g, y) = (number()?, number()?, number()?, number()?);
+            let x: MpInt<'_> = private.read()?;
+            let x = x.magnitude();
+            derive::dsa(&Dsa { p, q, g, x }, Some(y))
         }
         _ => {
             let curve = Curve::named(given.read()?).ok_or(Malformed("an unknown curve"))?;

@@ -3,6 +3,7 @@
 mod authorized_keys;
 mod certificate;
 mod common;
+mod dsa;
 mod host_certificate;
 mod known_hosts;
 mod private;

@@ -278,7 +278,7 @@ fn what_is_not_read_is_named_with_a_remedy() {
             "SSH.COM; ssh-keygen -i",
         ),
         (b"---- BEGIN SSH2 PUBLIC KEY ----".to_vec(), "a public key"),
-        (armour("DSA PRIVATE KEY", b""), "DSA; ssh-keygen -t ed25519"),
+        (armour("DSA PRIVATE KEY", b""), "DSA; ssh-keygen"),
         (b"{\"kty\":\"OKP\"}".to_vec(), "JSON"),
         (utf16.clone(), "UTF-16"),
         ([b"\xff\xfe".as_slice(), &utf16].concat(), "UTF-16"),

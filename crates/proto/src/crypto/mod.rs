@@ -51,7 +51,7 @@ pub struct CryptoProvider {
     /// Signature algorithms that can be verified: for host keys and for users' keys.
     pub signatures: Cow<'static, [&'static dyn SignatureAlgorithm]>,
     /// Turns private keys into things that sign.
-    pub keys: &'static dyn KeyLoader,
+    pub keys: Arc<dyn KeyLoader>,
     /// Where cookies, padding and key shares come from.
     pub random: Arc<dyn SecureRandom>,
 }

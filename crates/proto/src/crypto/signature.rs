@@ -88,6 +88,12 @@ pub trait KeyLoader: Debug + Send + Sync {
     fn load(&self, key: &PrivateKey) -> Result<Arc<dyn SigningKey>, CryptoError>;
 }
 
+impl<L: KeyLoader + ?Sized> KeyLoader for &L {
+    fn load(&self, key: &PrivateKey) -> Result<Arc<dyn SigningKey>, CryptoError> {
+        (**self).load(key)
+    }
+}
+
 /// The curves of RFC 5656 §10.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Curve {

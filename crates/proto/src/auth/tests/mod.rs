@@ -294,7 +294,7 @@ fn provider() -> CryptoProvider {
         ciphers: Cow::Borrowed(&[]),
         macs: Cow::Borrowed(&[]),
         signatures: Cow::Borrowed(&ALGORITHMS),
-        keys: &Nothing,
+        keys: Arc::new(Nothing),
         random: Arc::new(Nothing),
     }
 }
