@@ -1,7 +1,7 @@
 //! A client's connection: from a name to authenticated, then sessions of SFTP.
 
 use crate::authenticate::{Credentials, authenticate};
-use crate::deadline::Deadlines;
+use crate::deadline::{self, Deadlines};
 use crate::driver::Driver;
 use crate::error::{ConnectError, Lost, ProxyFailure, Stage};
 use crate::onward::ChannelStream;
@@ -118,7 +118,7 @@ impl Client {
     {
         // The clock below decides, and it stands still while a person is asked.
         config.limits.login = NEVER;
-        let conn = Connection::client(Arc::new(config), Instant::now()).map_err(|protocol| {
+        let conn = Connection::client(Arc::new(config), deadline::now()).map_err(|protocol| {
             ConnectError::Lost {
                 stage: Stage::Handshake,
                 lost: Lost { protocol, io: None },
@@ -286,7 +286,7 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Clock {
     fn new(total: Duration) -> Self {
-        let now = Instant::now();
+        let now = deadline::now();
         Self {
             deadline: now.checked_add(total).unwrap_or(now + NEVER),
         }
@@ -326,7 +326,7 @@ impl Clock {
         shared: &Shared<ClientRole>,
         person: impl Future<Output = Option<T>>,
     ) -> Option<T> {
-        let before = Instant::now();
+        let before = deadline::now();
         let mut person = std::pin::pin!(person);
         let mut ended = std::pin::pin!(shared.ended());
         let answer = std::future::poll_fn(|cx| {
@@ -336,12 +336,12 @@ impl Clock {
             person.as_mut().poll(cx)
         })
         .await;
-        self.deadline += before.elapsed();
+        self.deadline += deadline::now().saturating_duration_since(before);
         answer
     }
 
     /// How much of it is left.
     fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.deadline.saturating_duration_since(deadline::now())
     }
 }

@@ -1,6 +1,6 @@
 //! How long each wait may take. Every wait has a deadline.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The deadlines of a connection.
 #[derive(Debug, Clone)]
@@ -25,4 +25,9 @@ impl Default for Deadlines {
             close: Duration::from_secs(5),
         }
     }
+}
+
+/// The runtime's time: what this crate's timers are set by, so that tests may stop it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }

@@ -1,5 +1,6 @@
 //! The one future per connection: moves bytes, time and wake-ups. Decides nothing.
 
+use crate::deadline;
 use crate::shared::{Driven, Shared};
 use bytes::{Buf, BufMut, BytesMut};
 use std::future::Future;
@@ -298,7 +299,7 @@ impl<R: Driven, Io: AsyncRead + AsyncWrite + Unpin> Future for Driver<R, Io> {
         let this = &mut *self;
         this.shared.lock().park(cx);
         for _ in 0..ROUNDS {
-            let now = Instant::now();
+            let now = deadline::now();
             let mut moved = this.receive(cx, now);
             moved |= this.shared.lock().work(now);
             moved |= this.send(cx, now);
@@ -323,6 +324,6 @@ impl<R: Driven, Io> Drop for Driver<R, Io> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.conn.disconnect();
-        state.work(Instant::now());
+        state.work(deadline::now());
     }
 }

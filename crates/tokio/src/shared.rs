@@ -1,6 +1,7 @@
 //! What the driver and the handles share: one connection, the machines on its channels, and who
 //! waits.
 
+use crate::deadline::now;
 use crate::error::Lost;
 use sansftp_proto::connection::{ChannelEvent, Mux, ToClient, ToServer};
 use sansftp_proto::error::Error as Protocol;
@@ -100,7 +101,7 @@ impl<R: Driven> Shared<R> {
             conn,
             machines: R::Machines::default(),
             ended: None,
-            progress: Instant::now(),
+            progress: now(),
             io_error: None,
             events: VecDeque::new(),
             driver: None,

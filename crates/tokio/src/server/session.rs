@@ -4,6 +4,7 @@ use super::authenticate::{Authenticate, Judgement};
 use super::channel::Incoming;
 use super::delay;
 use super::gate::{Entrance, Resident, TooMany};
+use crate::deadline::now;
 use crate::driver::Driver;
 use crate::error::Lost;
 use crate::shared::Shared;
@@ -18,7 +19,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
@@ -86,7 +87,7 @@ impl<I: Send + 'static> Session<I> {
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         A: Authenticate<Identity = I>,
     {
-        let conn = Connection::server(config, Instant::now()).map_err(AcceptError::Unusable)?;
+        let conn = Connection::server(config, now()).map_err(AcceptError::Unusable)?;
         let shared = Shared::new(conn);
         let driver = tokio::spawn(Driver::new(Arc::clone(&shared), io));
         // From here on a drop, an error's included, ends the connection.
@@ -232,11 +233,11 @@ impl Link {
         authenticate: &mut A,
         attempt: Attempt,
     ) -> Option<A::Identity> {
-        let arrived = Instant::now();
+        let arrived = now();
         let judgement = self.unless_ended(authenticate.judge(&attempt)).await?;
         // Only what gives nothing away need not wait.
         if !matches!(judgement, Judgement::Accept(_) | Judgement::Acceptable) {
-            let due = delay::due(&attempt.user, arrived, Instant::now());
+            let due = delay::due(&attempt.user, arrived, now());
             self.unless_ended(tokio::time::sleep_until(due.into()))
                 .await?;
         }

@@ -4,7 +4,7 @@ use super::error::SftpError;
 use super::job::Job;
 use super::machines::{Sent, Session, Started};
 use super::{ReadDir, ReadFile, WriteFile};
-use crate::deadline::Deadlines;
+use crate::deadline::{Deadlines, now};
 use crate::error::{ConnectError, Lost, Stage};
 use crate::shared::{Shared, State};
 use bytes::Bytes;
@@ -514,7 +514,7 @@ impl Inner {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(done);
             }
-            let begun = *begun.get_or_insert_with(Instant::now);
+            let begun = *begun.get_or_insert_with(now);
             if self.poll_overdue(begun, limit, &mut sleep, cx) {
                 return Poll::Ready(Err(self.give_up(request, limit)));
             }
@@ -542,7 +542,7 @@ impl Inner {
             let Some(due) = moved.checked_add(limit) else {
                 return false;
             };
-            if due <= Instant::now() {
+            if due <= now() {
                 return true;
             }
             sleep.as_mut().reset(due.into());

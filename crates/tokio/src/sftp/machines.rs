@@ -5,6 +5,7 @@ use super::client::blocked;
 use super::error::SftpError;
 use super::job::Job;
 use super::pace::Pace;
+use crate::deadline::now;
 use crate::error::Lost;
 use crate::onward::Onward;
 use crate::shared::{self, wake};
@@ -275,7 +276,7 @@ impl Session {
                     id: pending.id(),
                     number: self.tickets,
                 };
-                self.set_owner(ticket.id, Owner::Waiter(ticket, Instant::now(), None));
+                self.set_owner(ticket.id, Owner::Waiter(ticket, now(), None));
                 Ok(Poll::Ready((pending, ticket)))
             }
             Err(why) => match blocked(why, self) {
@@ -409,7 +410,8 @@ impl Session {
             };
             match std::mem::replace(owner, Owner::Nobody) {
                 Owner::Waiter(ticket, asked, waker) => {
-                    self.pace.answered_after(asked.elapsed());
+                    self.pace
+                        .answered_after(now().saturating_duration_since(asked));
                     self.answered.push((ticket, done));
                     wake(waker);
                 }

@@ -55,11 +55,13 @@ impl Pace {
         if elapsed < round_trip {
             return None;
         }
+        // What comes in gusts, one in each round trip, may take up to two to be seen as one.
+        let over = elapsed.saturating_sub(round_trip).max(round_trip);
         let arrived = std::mem::take(&mut self.arrived);
         self.since = Some(now);
         let share = u128::from(arrived)
             .saturating_mul(round_trip.as_nanos())
-            .checked_div(elapsed.as_nanos())?;
+            .checked_div(over.as_nanos())?;
         let wanted = u32::try_from(share.saturating_mul(2))
             .unwrap_or(MOST)
             .clamp(LEAST, MOST);
@@ -109,6 +111,15 @@ mod tests {
             after(&mut pace, start, rounds, FAR, u32::MAX) >> 20
         });
         assert_eq!(windows, [4, 8, 16, 32, 32]);
+    }
+
+    #[test]
+    fn it_doubles_also_where_gusts_come_a_little_sooner_than_the_quickest_answer() {
+        let mut pace = far_away();
+        let start = Instant::now();
+        let sooner = FAR - Duration::from_millis(1);
+        // Each look sees two.
+        assert_eq!(after(&mut pace, start, 4, sooner, u32::MAX), MOST);
     }
 
     #[test]

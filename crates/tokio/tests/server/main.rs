@@ -3,6 +3,7 @@
 
 mod auth;
 mod channels;
+mod far;
 mod flow;
 mod gate;
 mod peer;
