@@ -103,6 +103,11 @@ impl<C: Connect> Session<C> {
         self.remote = None;
     }
 
+    /// Uses the line's session again, if there is one.
+    pub(super) fn resume(&mut self) {
+        self.remote.clone_from(&self.line.state().remote);
+    }
+
     pub(super) fn stop(&self) -> &Stop {
         &self.stop
     }
@@ -165,7 +170,7 @@ impl<C: Connect> Session<C> {
 
     /// Whether the line has a session, which this lane then uses.
     fn is_connected(&mut self) -> bool {
-        self.remote.clone_from(&self.line.state().remote);
+        self.resume();
         self.remote.is_some()
     }
 

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -226,9 +226,7 @@ impl Judge {
     /// The key of a certificate that does not count is recorded as ssh(1) does it, without the certificate.
     fn record_new(&self, shown: &Shown) -> io::Result<Verdict> {
         let key = &shown.key;
-        let mut file = open_locked(&self.file)?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
+        let (mut file, text) = read_locked(&self.file)?;
         let known = KnownHosts::parse(&text);
         let certificate = shown.certificate.as_ref();
         let revoked = certificate.and_then(|it| known.revoked_part(&self.host, it));
@@ -263,9 +261,7 @@ impl Judge {
 
     /// Records further keys of the server, those that are still new under the lock. Blocks.
     pub(super) fn learn(&self, keys: &[PublicKey]) -> io::Result<()> {
-        let mut file = open_locked(&self.file)?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
+        let (mut file, text) = read_locked(&self.file)?;
         let known = KnownHosts::parse(&text);
         let is_another =
             |key: &&PublicKey| matches!(known.check(&self.host, key), Verdict::Changed { .. });
@@ -468,14 +464,29 @@ fn open_locked(path: &Path) -> io::Result<File> {
             .mode(0o700)
             .create(directory)?;
     }
-    let file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
-    Ok(file)
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+        // Whoever replaces the file by a rename, as ssh-keygen -R does, leaves us with the old one.
+        let locked = file.metadata()?;
+        let is_the_one = |it: fs::Metadata| (it.dev(), it.ino()) == (locked.dev(), locked.ino());
+        if fs::metadata(path).is_ok_and(is_the_one) {
+            return Ok(file);
+        }
+    }
+}
+
+/// [`open_locked`], and what is in the file.
+fn read_locked(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    let mut file = open_locked(path)?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok((file, text))
 }
 
 /// Appends a line in one write.
@@ -512,6 +523,8 @@ pub struct ServerKey {
     pub state: KeyState,
     /// The known_hosts file that was looked into.
     pub file: PathBuf,
+    host: Host,
+    key: PublicKey,
 }
 
 /// What is known about a server's key.
@@ -591,16 +604,33 @@ pub async fn server_key(connection: &Connection) -> Result<ServerKey> {
         certificate,
         state,
         file: judge.file,
+        host: judge.host,
+        key: shown.key,
     })
 }
 
-/// Records a server's key in the known_hosts file that was looked into.
+/// Records a server's key in the known_hosts file that was looked into, unless somebody else has by now.
 ///
 /// # Errors
-/// `local-io` when the file cannot be written.
+/// `local-io` when the file cannot be written; `host-key` when it says by now that the key is another one
+/// or revoked.
 pub fn record_server_key(key: &ServerKey) -> Result<()> {
-    let recorded = open_locked(&key.file).and_then(|mut file| append_to(&mut file, &key.line));
-    recorded.map_err(|error| Error::local_io(key.file.display(), error))
+    let local = |error| Error::local_io(key.file.display(), error);
+    let (mut file, text) = read_locked(&key.file).map_err(local)?;
+    match KnownHosts::parse(&text).check(&key.host, &key.key) {
+        Verdict::Known { .. } => Ok(()),
+        Verdict::Unknown { .. } => append_to(&mut file, &key.line).map_err(local),
+        Verdict::Changed { .. } | Verdict::Revoked { .. } | Verdict::Unreadable(_) => {
+            let message = format!(
+                "{} has changed meanwhile: {} {} is not recorded",
+                key.file.display(),
+                key.kind,
+                key.fingerprint
+            );
+            Err(Error::new(Class::HostKey, message)
+                .with_hint("look at the server's key again, with sansftp trust"))
+        }
+    }
 }
 
 /// A key as public-key files have it, without a comment.
@@ -652,6 +682,55 @@ mod tests {
 
         assert!(is_trusted(&same, &key(1)));
         assert_eq!(fs::read_to_string(&file).unwrap(), recorded);
+    }
+
+    fn server_key(file: &Path, byte: u8) -> ServerKey {
+        let (judge, key) = (judge(file), key(byte));
+        ServerKey {
+            kind: key.kind().to_owned(),
+            fingerprint: sha256_fingerprint(&key),
+            line: known_hosts_line(&judge.host, &key),
+            certificate: None,
+            state: KeyState::Unknown,
+            file: judge.file,
+            host: judge.host,
+            key,
+        }
+    }
+
+    #[test]
+    fn a_person_records_a_key_once_and_not_beside_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("known_hosts");
+        let [first, same, other] = [1, 1, 2].map(|byte| server_key(&file, byte));
+        record_server_key(&first).unwrap();
+        record_server_key(&same).unwrap();
+        let refusal = record_server_key(&other).unwrap_err();
+        assert_eq!(refusal.class(), Class::HostKey);
+        assert_eq!(fs::read_to_string(&file).unwrap(), first.line + "\n");
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_while_its_lock_is_waited_for_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, new) = (
+            directory.path().join("known_hosts"),
+            directory.path().join("new"),
+        );
+        let old = open_locked(&path).unwrap();
+        fs::write(&new, "new.example\n").unwrap();
+        let waiting = {
+            let path = path.clone();
+            std::thread::spawn(move || read_locked(&path).unwrap())
+        };
+        // Whether it waits by now or begins later, it is to see the new one.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::rename(&new, &path).unwrap();
+        drop(old);
+        let (mut file, text) = waiting.join().unwrap();
+        assert_eq!(text, b"new.example\n");
+        append_to(&mut file, "line").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new.example\nline\n");
     }
 
     #[test]

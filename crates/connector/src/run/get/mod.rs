@@ -330,6 +330,7 @@ impl<C: Connect> Crew<'_, C> {
         let helping = others.iter_mut();
         let helping = helping.map(|session| Hand::new(plan, session).work(&supply));
         let (listed, _) = join(listing, join_all(helping)).await;
+        first.resume();
         listed
     }
 
@@ -347,6 +348,7 @@ impl<C: Connect> Crew<'_, C> {
         let sessions = std::iter::once(&mut *self.first).chain(&mut self.others);
         let sessions = sessions.take(hands);
         join_all(sessions.map(|session| Hand::new(plan, session).work(&chosen))).await;
+        self.first.resume();
     }
 }
 
