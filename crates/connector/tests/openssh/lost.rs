@@ -1,6 +1,7 @@
 //! Sessions that end in the middle: tried again and looked at, or a clear error; nothing lost,
 //! nothing doubled, and what is left behind has its name in the error.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex};
 
@@ -87,14 +88,18 @@ async fn a_get_whose_server_is_gone_for_good_leaves_every_source_and_no_half() {
         .with_observer(after(1 << 20, move || stops.lock().unwrap().stop()));
     let outcomes = fixture::run(&connector, deleting(), vec![Document::empty()]).await;
     assert_eq!(outcomes.len(), 2);
-    for outcome in &outcomes {
-        let error = outcome.error.as_ref().unwrap();
+    assert!(outcomes[0].error.is_some());
+    for error in outcomes.iter().filter_map(|it| it.error.as_ref()) {
         let class = error.class();
         let fits = matches!(class, Class::Disconnected | Class::Unreachable);
         assert!(fits && error.retryable(), "{error}");
     }
-    assert_eq!(files(into.path()), those(&[("", ""); 0]));
-    assert_eq!(files(&home), those(&[("a", &content[..]), ("b", b"small")]));
+    // The small one is fetched beside the large one, and may have been done with before the end.
+    let (delivered, left) = (files(into.path()), files(&home));
+    assert!(delivered.is_empty() || delivered == those(&[("b", "small")]));
+    assert!(left.contains_key(&b"a"[..]), "{left:?}");
+    let anywhere: BTreeMap<_, _> = delivered.into_iter().chain(left).collect();
+    assert_eq!(anywhere, those(&[("a", &content[..]), ("b", b"small")]));
 }
 
 #[tokio::test]
