@@ -38,6 +38,8 @@ pub(super) trait Job: Send + Sync {
     }
     /// It minds the window, which is used up.
     fn window_used_up(&self) {}
+    /// As [`Planner::receive_window`].
+    fn receive_window(&self, _bytes: usize) {}
 }
 
 /// A request that was sent and what the planner knows it by, if one was wanted.
@@ -69,6 +71,8 @@ pub(super) trait Planner: Send {
     fn window_used_up(&mut self) -> bool {
         false
     }
+    /// The server sends so many bytes, and no more before some are taken.
+    fn receive_window(&mut self, _bytes: usize) {}
 }
 
 /// A planner under way: its requests, its owner, its failure.
@@ -224,6 +228,10 @@ impl<P: Planner> Job for Running<P> {
             wake(state.owner.take());
         }
     }
+
+    fn receive_window(&self, bytes: usize) {
+        self.lock().planner.receive_window(bytes);
+    }
 }
 
 /// What a planner found out about its transfer, as an error of a request.
@@ -242,6 +250,10 @@ fn failure(failure: Failure) -> SftpError {
 pub(super) struct Reading {
     plan: Download,
     request_len: usize,
+    /// What the owner lets be in flight.
+    allowed: usize,
+    /// What the session's way is worth.
+    worth: usize,
     /// Pieces that were taken from the plan and not by the owner.
     ready: VecDeque<Bytes>,
     /// The plan asks for nothing until the owner has taken something.
@@ -255,6 +267,8 @@ impl Reading {
         Self {
             plan: Download::new(plan),
             request_len: plan.request_len as usize,
+            allowed: plan.max_in_flight_bytes,
+            worth: usize::MAX,
             ready: VecDeque::new(),
             held_up: false,
             taken: false,
@@ -284,7 +298,8 @@ impl Reading {
 
     /// How much may be in flight at most, from now on.
     pub(super) fn set_in_flight(&mut self, bytes: usize) {
-        self.plan.set_max_in_flight(bytes);
+        self.allowed = bytes;
+        self.plan.set_max_in_flight(self.allowed.min(self.worth));
     }
 
     /// Whether the driver must be woken because there is room again.
@@ -335,6 +350,13 @@ impl Planner for Reading {
 
     fn is_over(&self) -> bool {
         self.plan.finished().is_some()
+    }
+
+    /// What is asked for far beyond it does not come sooner: it would only lie here once it has come,
+    /// where the disk is slower than the way.
+    fn receive_window(&mut self, bytes: usize) {
+        self.worth = bytes.saturating_add(bytes / 2);
+        self.plan.set_max_in_flight(self.allowed.min(self.worth));
     }
 }
 
@@ -479,8 +501,9 @@ impl Planner for Writing {
         self.awaited == Awaited::Room && self.plan.wants_data()
     }
 
+    /// What waits for the window is better left in its file.
     fn minds_window(&self) -> bool {
-        self.ways != Ways::One
+        true
     }
 
     fn window_used_up(&mut self) -> bool {
@@ -549,6 +572,7 @@ impl Planner for Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sansftp_proto::sftp::transfer::Order;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
@@ -590,5 +614,49 @@ mod tests {
         }
         assert!(push(&job));
         assert!(job.next(&mut machine).unwrap().is_none(), "its bound");
+    }
+
+    #[test]
+    fn a_download_asks_for_little_more_than_the_server_may_send() {
+        let mut machine = Client::default();
+        let version = Bytes::from_static(&[0, 0, 0, 5, 2, 0, 0, 0, 3]);
+        machine.handle_data(version).unwrap();
+        let mut reading = Reading::new(DownloadPlan {
+            offset: 0,
+            size_hint: None,
+            request_len: 10,
+            max_in_flight_bytes: 1000,
+            order: Order::InFile,
+        });
+        let handle = Handle::new(Bytes::from_static(b"h")).unwrap();
+        let mut asked = |reading: &mut Reading| {
+            let mut tickets = Vec::new();
+            while let Some((_, ticket)) = reading.send(&mut machine, &handle).unwrap() {
+                tickets.push(ticket);
+            }
+            tickets
+        };
+        let come = |reading: &mut Reading, tickets: Vec<ReadAt>| {
+            for ticket in tickets {
+                let data = Data::from(Bytes::from_static(&[7; 10]));
+                reading.answer(ticket, Ok(data));
+                while reading.poll_chunk().is_ready() {}
+            }
+        };
+        // The owner's word, the window, and the requests then: begun with four, doubled by each round.
+        for (allowed, window, expected) in [
+            (1000, 40, 4),
+            (1000, 40, 6),
+            (1000, 100, 6),
+            (1000, 100, 12),
+            (50, 100, 5),
+            (1000, 20, 3),
+        ] {
+            reading.set_in_flight(allowed);
+            reading.receive_window(window);
+            let tickets = asked(&mut reading);
+            assert_eq!(tickets.len(), expected, "{allowed} {window}");
+            come(&mut reading, tickets);
+        }
     }
 }

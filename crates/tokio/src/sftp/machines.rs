@@ -332,6 +332,7 @@ impl Session {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
+        job.receive_window(self.pace.window());
         self.jobs.push(job);
         Ok(())
     }
@@ -372,6 +373,8 @@ impl Session {
             *progress = now;
             if let Some(window) = self.pace.arrived(arrived, now) {
                 mux.set_window(self.channel, window);
+                let window = self.pace.window();
+                self.jobs.iter().for_each(|job| job.receive_window(window));
             }
         }
         self.close_handles();

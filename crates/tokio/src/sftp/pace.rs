@@ -43,6 +43,11 @@ impl Pace {
         self.round_trip
     }
 
+    /// The receive window that is aimed at, in bytes.
+    pub(super) const fn window(&self) -> usize {
+        self.window as usize
+    }
+
     /// Takes note of what came, and says which window is to be aimed at, where it is another one.
     ///
     /// It is twice what comes in a round trip. While the window is what holds the server up, that
