@@ -6,9 +6,10 @@ use crate::driver::Driver;
 use crate::error::{ConnectError, Lost, ProxyFailure, Stage};
 use crate::onward::ChannelStream;
 use crate::proxy::{self, Proxy};
-use crate::sftp::Sftp;
+use crate::sftp::{Sftp, SftpError};
 use crate::shared::Shared;
 use crate::tcp::{self, Target, Way};
+use bytes::Bytes;
 use sansftp_proto::crypto::PublicKey;
 use sansftp_proto::role::Client as ClientRole;
 use sansftp_proto::session::{ClientEvent, Config, Connection, HostKey, Trust};
@@ -161,9 +162,26 @@ impl Client {
     /// [`ConnectError::NoSubsystem`] when the server refuses; timeouts and losses. The first session
     /// has what [`Deadlines::connect`] left when authentication was done; later ones have all of it.
     pub async fn sftp(&self) -> Result<Sftp, ConnectError> {
+        let start = Sftp::start(Arc::clone(&self.shared), self.deadlines.clone());
+        self.started(start).await
+    }
+
+    /// As [`sftp`](Self::sftp), and asks for the account's home, which is `.` to the server, without
+    /// another round trip.
+    ///
+    /// # Errors
+    /// As [`sftp`](Self::sftp); that the home is not told is no error of the session.
+    pub async fn sftp_at_home(&self) -> Result<(Sftp, Result<Bytes, SftpError>), ConnectError> {
+        let start = Sftp::start_at_home(Arc::clone(&self.shared), self.deadlines.clone());
+        self.started(start).await
+    }
+
+    async fn started<T>(
+        &self,
+        start: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
         let left = self.left().take();
         let clock = Clock::new(left.unwrap_or(self.deadlines.connect));
-        let start = Sftp::start(Arc::clone(&self.shared), self.deadlines.clone());
         clock
             .within(Stage::Subsystem, "the SFTP subsystem", start)
             .await?

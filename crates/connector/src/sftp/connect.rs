@@ -207,8 +207,8 @@ impl Connect for SftpConnect {
             _inside: inside,
             _place: place,
         };
-        let sftp = client
-            .sftp()
+        let (sftp, home) = client
+            .sftp_at_home()
             .await
             .map_err(|error| self.end.explain(error))?;
         if self.connection.update_host_keys {
@@ -217,7 +217,7 @@ impl Connect for SftpConnect {
             let deadline = self.connection.request_timeout;
             learn::host_keys(&mut client, &judge, &offered, deadline).await;
         }
-        let home = sftp.real_path(b".").await.map_err(|error| {
+        let home = home.map_err(|error| {
             Error::new(
                 Class::Failure,
                 format!("the home directory is not told: {error}"),
@@ -228,7 +228,7 @@ impl Connect for SftpConnect {
         let details = self.details(&client, &sftp, &home);
         let channels = self.connection.upload_channels;
         Ok(SftpRemote::new(
-            client, sftp, details, memory, channels, held,
+            client, sftp, details, home, memory, channels, held,
         ))
     }
 }

@@ -28,6 +28,7 @@ pub struct SftpRemote {
     sftp: Sftp,
     capabilities: Capabilities,
     details: Details,
+    home: RemotePath,
     /// Bytes in flight for all files.
     memory: usize,
     channels: UploadChannels,
@@ -53,6 +54,7 @@ impl SftpRemote {
         client: Client,
         sftp: Sftp,
         details: Details,
+        home: Bytes,
         memory: usize,
         channels: UploadChannels,
         held: Held,
@@ -81,6 +83,7 @@ impl SftpRemote {
             sftp,
             capabilities,
             details,
+            home: RemotePath::new(home),
             memory,
             channels,
             held,
@@ -180,6 +183,10 @@ impl Remote for SftpRemote {
     }
 
     async fn realpath(&self, path: &RemotePath) -> Result<RemotePath, RemoteError> {
+        // The account's home was told when the session began.
+        if path.as_bytes() == b"." {
+            return Ok(self.home.clone());
+        }
         let real = self
             .sftp
             .real_path(path.as_bytes())

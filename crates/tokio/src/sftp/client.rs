@@ -24,7 +24,7 @@ use sansftp_proto::sftp::{
 };
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -65,23 +65,32 @@ impl Sftp {
         shared: Arc<Shared<ClientRole>>,
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
-        let mut inner = Inner::start(shared, deadlines).await?;
-        if inner.extensions.contains(Extension::Limits) {
-            let told = inner.request(&extensions::GetLimits {}, Patience::Request);
-            inner.limits = match told.await {
-                Ok(limits) => Some(limits),
-                // A server that announces limits and then refuses to tell them has the usual ones.
-                Err(SftpError::Refused(_)) => None,
-                Err(error) => return Err(not_started(error)),
-            };
-        }
+        let inner = Inner::start(shared, deadlines).await?;
+        let limits = inner.ask_limits().await?;
+        Ok(Self::limited(inner, limits))
+    }
+
+    /// As [`start`](Self::start), and asks for the account's home in the same flight as for limits.
+    pub(crate) async fn start_at_home(
+        shared: Arc<Shared<ClientRole>>,
+        deadlines: Deadlines,
+    ) -> Result<(Self, Result<Bytes, SftpError>), ConnectError> {
+        let inner = Inner::start(shared, deadlines).await?;
+        let home = inner.request(&Realpath { path: b"." }, Patience::Request);
+        let (limits, home) = both(inner.ask_limits(), home).await;
+        let limits = limits?;
+        Ok((Self::limited(inner, limits), home))
+    }
+
+    fn limited(mut inner: Inner, limits: Option<Limits>) -> Self {
+        inner.limits = limits;
         inner.lengths = inner
             .limits
             .as_ref()
             .map_or(RequestLengths::UNANNOUNCED, RequestLengths::from);
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// Another session over the same connection, whose server has the same limits.
@@ -419,6 +428,20 @@ impl Inner {
         Ok(inner)
     }
 
+    /// What the server says of its limits, if it announces that it does.
+    async fn ask_limits(&self) -> Result<Option<Limits>, ConnectError> {
+        if !self.extensions.contains(Extension::Limits) {
+            return Ok(None);
+        }
+        let told = self.request(&extensions::GetLimits {}, Patience::Request);
+        match told.await {
+            Ok(limits) => Ok(Some(limits)),
+            // A server that announces limits and then refuses to tell them has the usual ones.
+            Err(SftpError::Refused(_)) => Ok(None),
+            Err(error) => Err(not_started(error)),
+        }
+    }
+
     /// The time that an answer takes at least, once there was one.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         self.look(|session| Ok(session.round_trip())).ok().flatten()
@@ -723,6 +746,35 @@ impl fmt::Debug for Sftp {
 }
 
 /// Why a session did not start, as an error of connecting.
+/// Both at once: what each asks first goes out in one flight.
+async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|cx| {
+        if first.is_none() {
+            first = ready(a.as_mut().poll(cx));
+        }
+        if second.is_none() {
+            second = ready(b.as_mut().poll(cx));
+        }
+        match (first.take(), second.take()) {
+            (Some(first), Some(second)) => Poll::Ready((first, second)),
+            not_both => {
+                (first, second) = not_both;
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+fn ready<T>(polled: Poll<T>) -> Option<T> {
+    match polled {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
 fn not_started(error: SftpError) -> ConnectError {
     let stage = Stage::Subsystem;
     match error {

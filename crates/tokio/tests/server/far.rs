@@ -65,9 +65,9 @@ async fn carry(
     }
 }
 
-/// A session of SFTP at the end of such a link. The server lets a channel have `window`, and each channel
-/// that is asked for.
-async fn session_over(round_trip: Duration, window: usize, files: &MemFs) -> (Client, Sftp) {
+/// A connection at the end of such a link. The server lets a channel have `window`, and each channel that is
+/// asked for.
+async fn connection_over(round_trip: Duration, window: usize, files: &MemFs) -> Client {
     let (ours, theirs) = link(round_trip);
     let mut config = server_config();
     config.limits.window = u32::try_from(window).unwrap();
@@ -96,11 +96,32 @@ async fn session_over(round_trip: Duration, window: usize, files: &MemFs) -> (Cl
         |_| Trust::Trusted,
         Credentials::new("ann").password(password),
     );
-    let client = client.await.unwrap();
+    client.await.unwrap()
+}
+
+/// The same with a session of SFTP.
+async fn session_over(round_trip: Duration, window: usize, files: &MemFs) -> (Client, Sftp) {
+    let client = connection_over(round_trip, window, files).await;
     let sftp = client.sftp().await.unwrap();
     // Any answer tells how far away the server is.
     sftp.stat(b"/").await.unwrap();
     (client, sftp)
+}
+
+/// Identifications and KEXINITs cross on their way; the key exchange, the service, the password. Then the channel,
+/// the subsystem with INIT, and limits with the home.
+#[tokio::test(start_paused = true)]
+async fn a_connection_takes_three_round_trips_and_a_half_and_a_session_that_knows_its_home_three_more()
+ {
+    let round_trip = Duration::from_secs(1);
+    let began = Instant::now();
+    let files = MemFs::new(1 << 20);
+    let client = connection_over(round_trip, 2 * MIB, &files).await;
+    let connected = began.elapsed();
+    let (_sftp, home) = client.sftp_at_home().await.unwrap();
+    assert_eq!(home.unwrap(), "/");
+    let rounds = |time: Duration| (time.as_secs_f64() * 10.0).round() / 10.0;
+    assert_eq!((rounds(connected), rounds(began.elapsed())), (3.5, 6.5));
 }
 
 /// MiB a second.
