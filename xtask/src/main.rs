@@ -3,6 +3,7 @@
 //! `tidy` works while they do not compile.
 
 mod bench;
+mod budget;
 mod fuzz;
 mod install;
 mod interop;
@@ -14,19 +15,20 @@ use std::process::ExitCode;
 
 use pico_args::Arguments;
 
-use bench::Subject;
+use bench::{Bench, Scale, Tables};
 
 const USAGE: &str = "\
 cargo xtask COMMAND
 
   test [STAGE...]                     installs what the tests need, then all stages or those named:
-                                      fmt clippy test misuse doc tidy fuzz
+                                      fmt clippy test misuse doc tidy crates fuzz
   ci                                  the same as test
   tidy [--bless]                      the project's own rules; --bless rewrites crates/proto/deps.txt
   fuzz-smoke [--seconds N] [TARGET..] builds all fuzz targets once, runs each for N seconds (10)
-  bench [--rounds N] [--size SIZE]    sansftp beside OpenSSH's sftp, in one run (3 rounds, 1GiB)
-        [--cipher NAME]...            one or several, else aes256-gcm@openssh.com and chacha20-poly1305@openssh.com
-        [--serve]                     sansftp serve beside sshd instead
+  bench [--rounds N] [--rows NAMES]   sansftp beside the other clients that are here, in one run (3 rounds): all rows of
+        [--clients NAMES] [--quick]   docs/performance.md or those whose names begin so; --quick is a trial in MiB;
+        [--write]                     --write puts the tables into docs/performance.md
+  budget                              crates, size and start of the release program, each within its limit
   interop                             docs/interop.md: each server that is here, each algorithm, forced one at a time
   corpus --record                     records the sessions of tests/recordings anew, against the stock sshd
   nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmarks
@@ -73,15 +75,30 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<(), Failure> {
         }
         "bench" => {
             let rounds = option(&mut arguments, "--rounds")?.unwrap_or(3);
-            let size = option(&mut arguments, "--size")?.unwrap_or_else(|| "1GiB".to_owned());
-            let ciphers = arguments.values_from_str("--cipher")?;
-            let subject = if arguments.contains("--serve") {
-                Subject::Server
+            let rows = arguments.values_from_str("--rows")?;
+            let clients = arguments.values_from_str("--clients")?;
+            let scale = if arguments.contains("--quick") {
+                Scale::Quick
             } else {
-                Subject::Client
+                Scale::Full
+            };
+            let tables = if arguments.contains("--write") {
+                Tables::Written
+            } else {
+                Tables::Printed
             };
             nothing_left(arguments)?;
-            bench::run(subject, rounds, &size, &ciphers)
+            bench::run(&Bench {
+                rounds,
+                scale,
+                rows,
+                clients,
+                tables,
+            })
+        }
+        "budget" => {
+            nothing_left(arguments)?;
+            budget::run()
         }
         "interop" => {
             nothing_left(arguments)?;

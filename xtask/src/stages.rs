@@ -4,9 +4,9 @@
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use crate::bench::Subject;
+use crate::bench::{Bench, Scale, Tables};
 use crate::run::{self, cargo, succeed};
-use crate::{Failure, bench, fuzz, install, tidy};
+use crate::{Failure, bench, budget, fuzz, install, tidy};
 
 /// A name and what is done under it.
 type Stage = (&'static str, fn() -> Result<(), Failure>);
@@ -20,6 +20,7 @@ const TEST: &[Stage] = &[
     ("misuse", misuse),
     ("doc", doc),
     ("tidy", || tidy::run(tidy::Lists::Compare)),
+    ("crates", budget::crates),
     ("fuzz", || fuzz::smoke(10, &[])),
 ];
 
@@ -63,13 +64,29 @@ pub(crate) fn nightly(minutes: u64) -> Result<(), Failure> {
         ]))
     };
     let fuzz = || fuzz::smoke(minutes * 60, &[]);
-    let bench = || bench::run(Subject::Client, 3, "1GiB", &[]);
-    let bench_serve = || bench::run(Subject::Server, 3, "1GiB", &[]);
-    let stages: [(&'static str, &Check<'_>); 4] = [
+    // Every row once, so that none rots; what it costs is measured by whoever has a machine of his own.
+    let trial = Bench {
+        rounds: 1,
+        scale: Scale::Quick,
+        rows: Vec::new(),
+        clients: Vec::new(),
+        tables: Tables::Printed,
+    };
+    let large = Bench {
+        rounds: 3,
+        scale: Scale::Full,
+        rows: ["get-gcm", "put-gcm", "server"].map(str::to_owned).to_vec(),
+        ..trial.clone()
+    };
+    let trial = || bench::run(&trial);
+    let bench = || bench::run(&large);
+    let budget = || budget::run();
+    let stages: [(&'static str, &Check<'_>); 5] = [
         ("fuzz", &fuzz),
         ("long tests", &long_tests),
+        ("budget", &budget),
+        ("bench trial", &trial),
         ("bench", &bench),
-        ("bench serve", &bench_serve),
     ];
     run_all(stages)
 }

@@ -5,15 +5,17 @@
 //! and cstime), and that of the session's processes for which nobody waits, because sshd's monitor ends without: those are
 //! adopted here and waited for. Both are read when the last of them is gone. Handshake and login are in both.
 
+use super::field::{fill, same};
 use super::measure::{self, Cost};
-use super::{Direction, Failure, MEMORY, Wanted, fill, median, same};
+use super::rows::Scale;
+use super::{Failure, MEMORY, PATIENCE, Wanted, median, report};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use sansftp_testkit::serve::Serve;
 use sansftp_testkit::sshd::{ClientKey, HostKey, Sshd};
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -25,25 +27,35 @@ struct Taken {
     server: f64,
 }
 
-/// Each cipher, each direction, all rounds: a table as it stands in the docs.
-pub(crate) fn bench(wanted: &Wanted) -> Result<(), Failure> {
-    println!(
-        "{} MiB each way, {} rounds, medians; ratios are medians of the rounds' own ratios, below 1 is better than sshd\n",
-        wanted.size >> 20,
-        wanted.rounds
+const CIPHERS: [&str; 2] = ["aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Get,
+    Put,
+}
+
+/// Each cipher, each direction, all rounds: a table as it stands in the document.
+pub(crate) fn bench(wanted: &Wanted) -> Result<String, Failure> {
+    let size = match wanted.scale {
+        Scale::Full => 1 << 30,
+        Scale::Quick => 16 << 20,
+    };
+    let mut text = format!(
+        "{} MiB each way by OpenSSH's `sftp`, {} rounds, medians. {}\n\n",
+        size >> 20,
+        wanted.rounds,
+        report::load()?
     );
-    println!(
-        "| cipher | | sshd wall s | serve wall s | ratio | sshd CPU s per GiB | serve CPU s per GiB | ratio |"
-    );
-    println!("|---|---|---|---|---|---|---|---|");
-    let servers = Servers::new(wanted)?;
-    for cipher in &wanted.ciphers {
+    text += "| cipher | | sshd wall s | serve wall s | ratio | sshd CPU s | serve CPU s | ratio |\n|---|---|---|---|---|---|---|---|\n";
+    let servers = Servers::new(wanted, size)?;
+    for cipher in CIPHERS {
         for direction in [Direction::Get, Direction::Put] {
-            println!("{}", servers.compare(cipher, direction, wanted)?);
-            io::stdout().flush()?;
+            text += &servers.compare(cipher, direction, wanted)?;
+            text.push('\n');
         }
     }
-    Ok(())
+    Ok(text)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +75,9 @@ struct Servers {
 }
 
 impl Servers {
-    fn new(wanted: &Wanted) -> Result<Self, Failure> {
+    fn new(wanted: &Wanted, size: u64) -> Result<Self, Failure> {
         set_child_subreaper(true)?;
-        let program = fs::canonicalize(&wanted.program)
-            .map_err(|error| format!("{}: {error}", wanted.program.display()))?;
+        let program = wanted.tools.sansftp.clone();
         let sshd = Sshd::builder()
             .host_keys(&[HostKey::Ed25519])
             .data_in(MEMORY)
@@ -74,7 +85,7 @@ impl Servers {
         let serve = Serve::builder().program(program).data_in(MEMORY).start();
         let local = tempfile::tempdir_in(MEMORY)?;
         let source = local.path().join("source");
-        fill(&source, wanted.size)?;
+        fill(&source, size)?;
         // One file for both, so that the cache treats them alike.
         for home in [sshd.home(), serve.home()] {
             fs::hard_link(&source, home.join("source"))?;
@@ -112,7 +123,6 @@ impl Servers {
             pairs.push(pair);
         }
         let of = |value: &dyn Fn(&(Taken, Taken)) -> f64| median(pairs.iter().map(value).collect());
-        let gibibytes = wanted.size as f64 / f64::from(1 << 30);
         let name = match direction {
             Direction::Get => "get",
             Direction::Put => "put",
@@ -122,8 +132,8 @@ impl Servers {
             of(&|(sshd, _)| sshd.wall),
             of(&|(_, serve)| serve.wall),
             of(&|(sshd, serve)| serve.wall / sshd.wall),
-            of(&|(sshd, _)| sshd.server / gibibytes),
-            of(&|(_, serve)| serve.server / gibibytes),
+            of(&|(sshd, _)| sshd.server),
+            of(&|(_, serve)| serve.server),
             of(&|(sshd, serve)| serve.server / sshd.server),
         ))
     }
@@ -178,8 +188,9 @@ impl Servers {
             .arg(&batch)
             .args(["-P", &port.to_string(), &format!("{user}@127.0.0.1")]);
         let before = self.processor_time(which)?;
-        let Cost { wall, .. } = measure::measure(command)
-            .map_err(|error| format!("{which:?} {direction:?} with {cipher}: {error}"))?;
+        let Cost { wall, .. } =
+            measure::measure(&command, &self.local.path().join("printed"), PATIENCE)
+                .map_err(|error| format!("{which:?} {direction:?} with {cipher}: {error}"))?;
         let server = self.processor_time(which)? + self.orphans()? - before;
         self.check(&target)
             .map_err(|error| format!("{which:?} {direction:?} with {cipher}: {error}"))?;
