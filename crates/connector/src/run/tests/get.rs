@@ -229,7 +229,7 @@ async fn an_after_action_that_fails_can_be_a_warning() {
 async fn one_failed_file_does_not_hide_the_others() {
     let server = server_with(&[("out/a", "1"), ("out/b", "2"), ("out/c", "3")]);
     server.refuse("open /home/user/out/b", RemoteErrorKind::Permission);
-    server.before("open /home/user/out/a", |files| {
+    server.before("open /home/user/out/c", |files| {
         files.delete(&home("out/c"))
     });
     let folder = scratch();
