@@ -12,6 +12,7 @@ mod crowd;
 mod drops;
 mod files;
 mod host;
+mod host_keys;
 mod login;
 mod neighbours;
 mod process;

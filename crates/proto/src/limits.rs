@@ -36,6 +36,9 @@ pub const EXTENSIONS: usize = 256;
 pub const UNANSWERED_REQUESTS: usize = 16;
 /// Host keys of a server's announcement that are looked at; one of each type is five.
 pub const HOST_KEYS: usize = 32;
+/// Signatures by host keys that a client may ask for behind authentication: all keys twice over. More
+/// would be work for nothing.
+pub const HOST_KEY_PROOFS: usize = 64;
 /// Channel requests of one channel that may wait for the peer's answer.
 pub const AWAITED_REPLIES: usize = 256;
 /// Pieces of received data shorter than this are copied together, so that dribbled bytes do not each

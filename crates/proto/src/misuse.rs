@@ -8,7 +8,7 @@
 //! ```compile_fail,E0624
 //! use sansftp_proto::{connection::Mux, auth::Authenticated, limits::Limits, role::Client};
 //! fn f(proof: Authenticated) -> Mux<Client> {
-//!     Mux::new(proof, &Limits::default())
+//!     Mux::new(proof, &Limits::default(), Default::default())
 //! }
 //! ```
 //! A proof of authentication out of nothing:

@@ -60,9 +60,12 @@ pub(crate) mod sealed {
     //! What an end brings along; only this crate can say it.
 
     use super::Side;
-    use crate::connection::{ChannelEvent, ToClient, ToServer};
+    use crate::config::Config;
+    use crate::connection::{Announced, ChannelEvent, Held, ToClient, ToServer};
     use crate::session::{ClientEvent, HostKey, ServerEvent};
+    use crate::transport::{Negotiated, SessionId};
     use std::fmt::Debug;
+    use std::sync::Arc;
 
     /// The private half of [`Role`](super::Role).
     pub trait Role: Sized + 'static + Debug {
@@ -76,6 +79,8 @@ pub(crate) mod sealed {
         type Auth: crate::auth::Machine<Role = Self>;
         /// Which channel requests this end may receive, already parsed.
         type Inbound: crate::connection::InboundRequest;
+        /// This end's part in announcing and proving host keys.
+        type HostKeys: crate::connection::HostKeys;
 
         /// How this end words what both ends see of channels.
         fn channel_event(event: ChannelEvent<Self::Inbound>) -> <Self as super::Role>::Event
@@ -99,6 +104,15 @@ pub(crate) mod sealed {
         where
             Self: super::Role;
 
+        /// What this end announces and proves of host keys once users are let in.
+        fn host_keys(
+            config: &Arc<Config<Self>>,
+            session: Option<&SessionId>,
+            negotiated: Option<&Negotiated>,
+        ) -> Self::HostKeys
+        where
+            Self: super::Role;
+
         /// The signature algorithms that this end takes from users; a client has none to take.
         fn user_algorithms(local: &Self::Local) -> Option<&[String]>;
     }
@@ -109,6 +123,7 @@ pub(crate) mod sealed {
         type Exchange = crate::transport::ClientExchange;
         type Auth = crate::auth::client::Auth;
         type Inbound = ToClient;
+        type HostKeys = Announced;
 
         fn channel_event(event: ChannelEvent<ToClient>) -> ClientEvent {
             ClientEvent::Channel(event)
@@ -126,6 +141,14 @@ pub(crate) mod sealed {
             ClientEvent::Authenticated
         }
 
+        fn host_keys(
+            _: &Arc<Config<Self>>,
+            _: Option<&SessionId>,
+            _: Option<&Negotiated>,
+        ) -> Announced {
+            Announced::default()
+        }
+
         fn user_algorithms(_: &Self::Local) -> Option<&[String]> {
             None
         }
@@ -137,6 +160,7 @@ pub(crate) mod sealed {
         type Exchange = crate::transport::ServerExchange;
         type Auth = crate::auth::server::Auth;
         type Inbound = ToServer;
+        type HostKeys = Held;
 
         fn channel_event(event: ChannelEvent<ToServer>) -> ServerEvent {
             ServerEvent::Channel(event)
@@ -152,6 +176,14 @@ pub(crate) mod sealed {
 
         fn authenticated_event() -> ServerEvent {
             ServerEvent::Authenticated
+        }
+
+        fn host_keys(
+            config: &Arc<Config<Self>>,
+            session: Option<&SessionId>,
+            negotiated: Option<&Negotiated>,
+        ) -> Held {
+            Held::new(config, session, negotiated)
         }
 
         fn user_algorithms(local: &Self::Local) -> Option<&[String]> {

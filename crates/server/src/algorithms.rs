@@ -7,7 +7,7 @@
 use crate::host_keys::{HostKeys, rsa_bits};
 pub use sansftp_proto::config::Profile;
 use sansftp_proto::config::{Algorithms, Config};
-use sansftp_proto::crypto::CryptoProvider;
+use sansftp_proto::crypto::{CryptoProvider, certificate_algorithm};
 use sansftp_proto::role::Server;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -70,6 +70,8 @@ impl Selection {
         let users = users.algorithms(&provider).host_key;
         let mut config = Config::server(provider, host_keys.signing());
         config.algorithms = algorithms;
+        let certified = certified(host_keys, &config.algorithms.host_key);
+        config.algorithms.host_key.splice(0..0, certified);
         config.local.user_algorithms = users;
         if let Some(wanted) = self.lists.get(&Category::UserKey) {
             config.local.user_algorithms.clone_from(wanted);
@@ -143,6 +145,17 @@ impl Category {
             Self::UserKey => "user-key",
         }
     }
+}
+
+/// What the keys that have certificates are offered with, of the algorithms that they are offered with
+/// alone.
+fn certified(host_keys: &HostKeys, plain: &[String]) -> Vec<String> {
+    let signing = host_keys.signing();
+    let names = plain.iter().filter_map(|it| certificate_algorithm(it));
+    names
+        .filter(|name| signing.iter().any(|it| it.algorithms().contains(name)))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What there is of a category. Users sign with what can be verified, as do host keys.

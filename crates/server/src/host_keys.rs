@@ -3,7 +3,12 @@
 //! No signing and no file format: providers sign, `sansftp-keys` reads and writes. Which algorithms are
 //! offered with the keys is [`algorithms`](crate::algorithms)' to say.
 
+mod certificate;
+
+pub use certificate::HostCertificate;
+
 use sansftp_crypto::generate_ed25519;
+use sansftp_keys::certificate::CertificateError;
 use sansftp_keys::known_hosts::known_hosts_line;
 use sansftp_keys::private::MAX_KEY_FILE;
 use sansftp_keys::{Host, KeyError, read_private_key, sha256_fingerprint, write_openssh};
@@ -24,6 +29,14 @@ const OTHERS: [&str; 2] = ["ssh_host_ecdsa_key", "ssh_host_rsa_key"];
 #[derive(Debug, Clone)]
 pub struct HostKeys {
     keys: Vec<HostKey>,
+    certificates: Vec<HostCertificate>,
+}
+
+impl From<Vec<HostKey>> for HostKeys {
+    fn from(keys: Vec<HostKey>) -> Self {
+        let certificates = Vec::new();
+        Self { keys, certificates }
+    }
 }
 
 /// One of them, and where it came from.
@@ -64,7 +77,7 @@ impl HostKeys {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { keys })
+        Ok(keys.into())
     }
 
     /// Loads private keys, without passphrase and in any format that `sansftp-keys` reads. Blocks.
@@ -79,7 +92,7 @@ impl HostKeys {
             .into_iter()
             .map(|path| load(path.as_ref(), provider))
             .collect();
-        Ok(Self { keys: keys? })
+        Ok(keys?.into())
     }
 
     /// A key of this process alone, in no file: for demonstrations and tests.
@@ -88,13 +101,12 @@ impl HostKeys {
     /// [`CryptoError`] when there is no randomness to be had.
     pub fn transient(provider: &CryptoProvider) -> Result<Self, CryptoError> {
         let key = generate_ed25519(&*provider.random)?;
-        Ok(Self {
-            keys: vec![HostKey {
-                signing: provider.keys.load(&key)?,
-                path: PathBuf::new(),
-                origin: Origin::Made,
-            }],
-        })
+        let key = HostKey {
+            signing: provider.keys.load(&key)?,
+            path: PathBuf::new(),
+            origin: Origin::Made,
+        };
+        Ok(vec![key].into())
     }
 
     /// Where keys are kept when nobody says: `$XDG_STATE_HOME/sansftp/host-keys`, or
@@ -110,9 +122,11 @@ impl HostKeys {
             .map(|state| state.join("sansftp/host-keys"))
     }
 
-    /// What a connection is configured with.
+    /// What a connection is configured with: keys under certificates first, then all keys alone.
     pub fn signing(&self) -> Vec<Arc<dyn SigningKey>> {
-        self.keys.iter().map(|it| Arc::clone(&it.signing)).collect()
+        let certified = self.certificates.iter().map(|it| &it.signing);
+        let plain = self.keys.iter().map(|it| &it.signing);
+        certified.chain(plain).map(Arc::clone).collect()
     }
 
     /// Each key, the preferred one first.
@@ -343,6 +357,13 @@ enum Problem {
     },
     Key(KeyError),
     Crypto(CryptoError),
+    ReadCertificate,
+    /// Not a certificate, or not a whole one.
+    Certificate(&'static str),
+    /// No client takes it.
+    Useless(CertificateError),
+    OtherKey,
+    CertifiedTwice,
 }
 
 impl HostKeyError {
@@ -372,7 +393,7 @@ impl HostKeyError {
             Problem::Directory | Problem::Write => {
                 "give a directory for host keys that this account may write to"
             }
-            Problem::Read => "check its name and permissions",
+            Problem::Read | Problem::ReadCertificate => "check its name and permissions",
             #[cfg(unix)]
             Problem::Owner { .. } => "make another, or make it this account's (chown)",
             #[cfg(unix)]
@@ -384,6 +405,11 @@ impl HostKeyError {
             }
             Problem::Key(cause) => cause.remedy(),
             Problem::Crypto(_) => "make another: 'ssh-keygen -t ed25519 -N \"\" -f KEY'",
+            Problem::Certificate(_) | Problem::Useless(_) => {
+                "make another: 'ssh-keygen -s CA -h -I ID -n HOST KEY.pub'"
+            }
+            Problem::OtherKey => "give the key with --host-key, or certify one that is here",
+            Problem::CertifiedTwice => "give one certificate for each key",
         }
     }
 
@@ -416,6 +442,14 @@ impl fmt::Display for HostKeyError {
             }
             Problem::Key(cause) => write!(f, "host key {path}: {}", cause.cause())?,
             Problem::Crypto(cause) => write!(f, "host key {path}: {cause}")?,
+            Problem::ReadCertificate => write!(f, "host certificate {path} cannot be read")?,
+            Problem::Certificate(cause) => write!(f, "host certificate {path}: {cause}")?,
+            Problem::Useless(cause) => write!(f, "host certificate {path}: {cause}")?,
+            Problem::OtherKey => write!(f, "host certificate {path} is for none of the host keys")?,
+            Problem::CertifiedTwice => write!(
+                f,
+                "host certificate {path} is for a key that has a certificate already"
+            )?,
         }
         if let Some(source) = &self.source {
             write!(f, ": {source}")?;

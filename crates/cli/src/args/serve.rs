@@ -87,6 +87,10 @@ pub(crate) struct HostArgs {
     /// made at the first start and kept in $XDG_STATE_HOME/sansftp/host-keys.
     #[arg(long, value_name = "FILE", conflicts_with = "stdio")]
     pub(crate) host_key: Vec<PathBuf>,
+    /// A certificate for one of the host's keys, which shows clients that trust its authority
+    /// (@cert-authority) who this is; can be given more than once. 'ssh-keygen -s CA -h -I ID -n HOST KEY.pub' makes one.
+    #[arg(long, value_name = "FILE", conflicts_with = "stdio")]
+    pub(crate) host_certificate: Vec<PathBuf>,
     /// What is offered: server-modern, modern, or with own lists modern,cipher=NAME:NAME,kex=NAME. The
     /// categories are kex, host-key, cipher, mac and user-key.
     #[arg(

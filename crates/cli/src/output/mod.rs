@@ -23,7 +23,7 @@ use sansftp_connector::transcript::Record;
 use sansftp_connector::{Error, printable};
 
 pub(crate) use self::progress::Bars;
-pub(crate) use self::serve::{HostKeyShown, Listening, ServeLog};
+pub(crate) use self::serve::{HostCertificateShown, HostKeyShown, Listening, ServeLog};
 use crate::args::{Command, OutputArgs};
 use crate::exit::{Code, Verdict};
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use indicatif::BinaryBytes;
 use sansftp_connector::document::Properties;
@@ -55,6 +55,8 @@ pub(crate) struct Listening<'a> {
     pub(crate) host: &'a str,
     /// Type, base64 and fingerprint of each host key.
     pub(crate) keys: &'a [HostKeyShown],
+    /// Certificates for them.
+    pub(crate) certificates: &'a [HostCertificateShown],
     /// The one user, if there is one.
     pub(crate) user: Option<&'a str>,
     /// The password made for this run.
@@ -70,6 +72,28 @@ pub(crate) struct HostKeyShown {
     pub(crate) fingerprint: String,
     /// The line of a known_hosts file.
     pub(crate) known_hosts: String,
+}
+
+/// A certificate of a host key for people and programs.
+#[derive(Debug)]
+pub(crate) struct HostCertificateShown {
+    /// What the authority calls it, as it is to be shown.
+    pub(crate) id: String,
+    /// The hosts that it is for, as they are to be shown.
+    pub(crate) names: Vec<String>,
+    /// The fingerprint of the authority's key.
+    pub(crate) authority: String,
+    /// When it ends, if it does.
+    pub(crate) expires: Option<SystemTime>,
+    /// The line of a known_hosts file that makes clients trust the authority.
+    pub(crate) known_hosts: Option<String>,
+}
+
+impl HostCertificateShown {
+    fn expires(&self) -> Option<String> {
+        let end = jiff::Timestamp::try_from(self.expires?).ok()?;
+        Some(end.to_string())
+    }
 }
 
 impl ServeLog {
@@ -206,6 +230,7 @@ fn human_listening(listening: &Listening<'_>) -> String {
         address,
         host,
         keys,
+        certificates,
         user,
         password,
     } = listening;
@@ -216,8 +241,22 @@ fn human_listening(listening: &Listening<'_>) -> String {
     for key in *keys {
         row("host key", &key.fingerprint);
     }
+    for it in *certificates {
+        let names = it.names.join(", ");
+        let end = it
+            .expires()
+            .map_or_else(String::new, |end| format!(", until {end}"));
+        let (id, authority) = (&it.id, &it.authority);
+        row(
+            "certificate",
+            &format!("{id} for {names}{end}, authority {authority}"),
+        );
+    }
     for key in *keys {
         row("known_hosts", &key.known_hosts);
+    }
+    for line in certificates.iter().filter_map(|it| it.known_hosts.as_ref()) {
+        row("known_hosts", line);
     }
     if let Some(user) = user {
         row("user", user);
@@ -274,6 +313,19 @@ fn json_listening(listening: &Listening<'_>) -> String {
             json!({"key": key.key, "fingerprint": key.fingerprint, "known-hosts": key.known_hosts})
         })
         .collect();
+    let certificates: Vec<Value> = listening
+        .certificates
+        .iter()
+        .map(|it| {
+            json!({
+                "id": it.id,
+                "names": it.names,
+                "authority": it.authority,
+                "expires": it.expires(),
+                "known-hosts": it.known_hosts,
+            })
+        })
+        .collect();
     let mut line = Fields::default();
     line.put("event", json!("listening"));
     line.put("time", json!(now_utc()));
@@ -283,6 +335,7 @@ fn json_listening(listening: &Listening<'_>) -> String {
     line.put("read-only", json!(!listening.writable));
     line.put("user", json!(listening.user));
     line.put("host-keys", json!(keys));
+    line.put("host-certificates", json!(certificates));
     line.text()
 }
 
@@ -562,6 +615,7 @@ mod tests {
             address: "127.0.0.1:2022".parse().unwrap(),
             host,
             keys: &keys,
+            certificates: &[],
             user,
             password: None,
         })

@@ -48,6 +48,8 @@ pub(crate) struct Site {
     pub(crate) who: Who,
     /// The host's keys.
     pub(crate) host_keys: HostKeyFiles,
+    /// Certificates for them.
+    pub(crate) host_certificates: Vec<PathBuf>,
     /// What is offered.
     pub(crate) algorithms: Selection,
     /// Whether clients that ask for compression get it.
@@ -255,6 +257,7 @@ fn site(args: &ServeArgs, environment: &Environment) -> Result<Site> {
         access: access(args),
         who: who(args, environment)?,
         host_keys,
+        host_certificates: args.keys.host_certificate.clone(),
         algorithms: args.keys.algorithms.clone(),
         compression: args.keys.compression,
         bounds: Bounds {

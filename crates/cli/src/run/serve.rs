@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use sansftp_connector::{Class, Error, Result, printable};
@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Ended, stdio};
 use crate::args::OutputArgs;
 use crate::ask;
-use crate::output::{HostKeyShown, Listening, ServeLog};
+use crate::output::{HostCertificateShown, HostKeyShown, Listening, ServeLog};
 use crate::plan::{Access, Bounds, HostKeyFiles, Password, Serve, Site, UsersOf, Who};
 use crate::signals::Signals;
 
@@ -237,6 +237,7 @@ impl Running {
             address,
             host: &host,
             keys: &shown_keys(&self.keys, &host, address.port()),
+            certificates: &shown_certificates(&self.keys),
             user: match &site.who.users {
                 UsersOf::One { name, .. } => Some(name),
                 UsersOf::File { .. } => None,
@@ -270,6 +271,15 @@ fn service(
             })
         }
     }?;
+    let keys = keys
+        .certify(&site.host_certificates, &provider)
+        .map_err(|error| local(&error))?;
+    for certificate in keys.certificates() {
+        if let Err(doubt) = certificate.check(SystemTime::now(), &provider) {
+            let path = certificate.path().display();
+            tracing::warn!("host certificate {path}: {doubt}; clients will not take it");
+        }
+    }
     let (users, password) = users(&site.who, &provider)?;
     let mut config = site
         .algorithms
@@ -485,6 +495,18 @@ fn shown_keys(keys: &HostKeys, host: &str, port: u16) -> Vec<HostKeyShown> {
             key: line.split_once(' ').map_or(line, |(_, key)| key).to_owned(),
             fingerprint: key.fingerprint(),
             known_hosts: line.to_owned(),
+        })
+        .collect()
+}
+
+fn shown_certificates(keys: &HostKeys) -> Vec<HostCertificateShown> {
+    keys.certificates()
+        .map(|it| HostCertificateShown {
+            id: printable(it.key_id()).into_owned(),
+            names: it.names().map(|it| printable(it).into_owned()).collect(),
+            authority: it.authority_fingerprint(),
+            expires: it.expires(),
+            known_hosts: it.known_hosts(),
         })
         .collect()
 }

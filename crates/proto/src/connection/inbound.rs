@@ -3,7 +3,7 @@
 
 use super::channel::{Program, State, Stream};
 use super::credit::{Allowance, Credit};
-use super::host_keys;
+use super::host_keys::HostKeys;
 use super::messages::{
     Close, Data, Eof, ExtendedData, Failure, GlobalRequest, Open, OpenConfirmation, OpenFailure,
     Request, RequestFailure, RequestSuccess, STDERR, Success, WindowAdjust,
@@ -87,17 +87,15 @@ impl<R: Role> Mux<R> {
             rest,
         } = payload.read()?;
         let is_server = <R as sealed::Role>::Inbound::TAKES_CHANNELS;
-        let known = is_server && name == NO_MORE_SESSIONS;
-        if known {
+        let done = if is_server && name == NO_MORE_SESSIONS {
             self.sessions = Sessions::NoMore;
-        }
-        // The first announcement counts, and no more is held than that.
-        if !is_server && name == host_keys::ANNOUNCE && self.host_keys.is_empty() {
-            self.host_keys = host_keys::announced(rest.0);
-        }
-        match (want_reply, known) {
-            (true, true) => self.control.say(&RequestSuccess { rest: Rest(&[]) }),
-            (true, false) => self.control.say(&RequestFailure {}),
+            Some(Bytes::new())
+        } else {
+            self.host_keys.handle(name, rest.0, want_reply)
+        };
+        match (want_reply, done) {
+            (true, Some(data)) => self.control.say(&RequestSuccess { rest: Rest(&data) }),
+            (true, None) => self.control.say(&RequestFailure {}),
             (false, _) => {}
         }
         Ok(())

@@ -21,7 +21,7 @@ mod open;
 mod requests;
 
 pub use channel::ChannelId;
-pub(crate) use host_keys::check_proofs;
+pub(crate) use host_keys::{Announced, Held, HostKeys, check_proofs};
 pub use mux::{Mux, OpenError, PeerLimits, RequestError, WriteError};
 pub use open::{ChannelKind, Offer, OpenFailureReason};
 pub(crate) use requests::InboundRequest;

@@ -85,8 +85,8 @@ struct World {
 impl World {
     fn new(client: &Limits, server: &Limits) -> Self {
         let mut world = Self {
-            client: Mux::new(Authenticated::forged("ann"), client),
-            server: Mux::new(Authenticated::forged("ann"), server),
+            client: Mux::new(Authenticated::forged("ann"), client, Default::default()),
+            server: Mux::new(Authenticated::forged("ann"), server, Default::default()),
             ids: Vec::new(),
             flows: Vec::new(),
         };

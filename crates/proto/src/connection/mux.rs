@@ -3,6 +3,7 @@
 
 use super::channel::{ChannelId, Channels, Program, SendEnd, Sent, State, Stream};
 use super::credit::{Allowance, Credit};
+use super::host_keys::{ANNOUNCE, HostKeys};
 use super::messages::{
     Close, Failure, GlobalRequest, Open, OpenConfirmation, OpenFailure, Request, Success,
     WindowAdjust,
@@ -11,9 +12,8 @@ use super::open::{ChannelKind, Offer, OpenFailureReason};
 use super::requests::{InboundRequest, Place, ToClient, ToServer, Verdict};
 use super::{Answer, ChannelEvent, EventOf};
 use crate::auth::Authenticated;
-use crate::crypto::PublicKey;
 use crate::limits::{self, Limits};
-use crate::role::{Client, Role, Server};
+use crate::role::{Client, Role, Server, sealed};
 use crate::wire::{self, Message, Rest, SentBy, Text};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -35,8 +35,8 @@ pub struct Mux<R: Role> {
     pub(super) globals: VecDeque<Global>,
     /// Whether the peer may open further sessions.
     pub(super) sessions: Sessions,
-    /// What the server has announced.
-    pub(super) host_keys: Vec<PublicKey>,
+    /// What the server has announced, or what it announces and proves.
+    pub(super) host_keys: <R as sealed::Role>::HostKeys,
     /// Channels whose writers are to be told that there is room.
     writable: VecDeque<ChannelId>,
     /// The place where the next turn begins.
@@ -98,10 +98,15 @@ pub struct PeerLimits {
 
 impl<R: Role> Mux<R> {
     /// No channels yet. The proof of authentication is the only way in; what it still had to say,
-    /// SUCCESS included, leaves before anything of ours.
-    pub(crate) fn new(mut proof: Authenticated, limits: &Limits) -> Self {
+    /// SUCCESS included, leaves before anything of ours; the announcement of host keys is the first of it.
+    pub(crate) fn new(
+        mut proof: Authenticated,
+        limits: &Limits,
+        host_keys: <R as sealed::Role>::HostKeys,
+    ) -> Self {
         let waiting = proof.take_unsent();
-        Self {
+        let announcement = host_keys.announcement();
+        let mut this = Self {
             proof,
             limits: limits.clone(),
             channels: Channels::default(),
@@ -111,10 +116,18 @@ impl<R: Role> Mux<R> {
             },
             globals: VecDeque::new(),
             sessions: Sessions::Open,
-            host_keys: Vec::new(),
+            host_keys,
             writable: VecDeque::new(),
             next: 0,
+        };
+        if let Some(keys) = announcement {
+            this.control.say(&GlobalRequest {
+                name: ANNOUNCE,
+                want_reply: false,
+                rest: Rest(&keys),
+            });
         }
+        this
     }
 
     /// Asks the peer something about the whole connection (RFC 4254 §4).

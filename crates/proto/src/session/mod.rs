@@ -394,7 +394,10 @@ impl<R: Role> Connection<R> {
                 self.events
                     .extend(self.auth_events.drain(..).map(R::auth_event));
                 self.events.push_back(R::authenticated_event());
-                Phase::Open(Mux::new(proof, &self.config.limits))
+                let transport = &self.transport;
+                let (session, negotiated) = (transport.session_id(), transport.negotiated());
+                let host_keys = R::host_keys(&self.config, session, negotiated);
+                Phase::Open(Mux::new(proof, &self.config.limits, host_keys))
             }
         }
     }

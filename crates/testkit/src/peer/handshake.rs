@@ -2,8 +2,8 @@
 //! or each step apart for whoever wants to do one of them wrongly.
 
 use super::messages::{
-    AuthRequest, AuthSuccess, ExtInfo, Group, GroupReply, GroupRequest, GroupStart, KexInit,
-    KexReply, KexStart, NewKeys, Open, OpenConfirmation, ServiceAccept, ServiceRequest,
+    AuthRequest, AuthSuccess, ExtInfo, GlobalRequest, Group, GroupReply, GroupRequest, GroupStart,
+    KexInit, KexReply, KexStart, NewKeys, Open, OpenConfirmation, ServiceAccept, ServiceRequest,
 };
 use super::{End, IDENT, Peer, Said, put};
 use crate::null::{self, AeadKey, NullKey, WIDTH, fnv};
@@ -473,6 +473,8 @@ impl Peer<Server> {
             .decide(attempt, Verdict::Accept)
             .expect("the attempt is this connection's");
         self.awaits::<AuthSuccess>();
+        // What a server says first behind it: which host keys it has.
+        self.expects::<GlobalRequest<'_>>();
         self.events();
     }
 

@@ -41,7 +41,7 @@ impl<R: Role> End<R> {
         };
         change(&mut limits);
         Self {
-            mux: Mux::new(Authenticated::forged("ann"), &limits),
+            mux: Mux::new(Authenticated::forged("ann"), &limits, Default::default()),
         }
     }
 
