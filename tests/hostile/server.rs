@@ -101,6 +101,8 @@ impl Scene {
         scene.secure();
         scene.peer.asks_to_authenticate();
         scene.peer.awaits::<say::AuthSuccess>();
+        // The announcement of the host keys.
+        scene.peer.expects::<say::GlobalRequest<'_>>();
         scene.is_told("in: u");
         scene.told.lock().unwrap().clear();
         scene
