@@ -1,16 +1,14 @@
 //! Each algorithm that we offer, forced one at a time: once by us, once by the server's
-//! configuration, with both providers (RFC 4253 §6.3, §6.4, §6.5, §6.6, §7.1).
+//! configuration (RFC 4253 §6.3, §6.4, §6.5, §6.6, §7.1).
 
 use crate::common::{Login, Noise, get, put};
-use sansftp_crypto::{default_provider, rustcrypto};
-use sansftp_proto::crypto::CryptoProvider;
+use crate::provider;
 use sansftp_proto::error::Error as Protocol;
 use sansftp_proto::session::{Algorithms, Config};
 use sansftp_proto::transport::Negotiated;
 use sansftp_testkit::sshd::{HostKey, Sftp, Sshd};
 use sansftp_tokio::{ConnectError, Stage};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// What is forced.
 #[derive(Debug, Clone, Copy)]
@@ -157,65 +155,41 @@ async fn works(forced: Forced, sshd: &Sshd, config: Config<sansftp_proto::role::
     client.close().await;
 }
 
-async fn we_force_each(provider: &CryptoProvider) {
+#[tokio::test]
+async fn each_algorithm_works_where_we_offer_no_other() {
     let mut builder = Sshd::builder().sftp(Sftp::Internal).host_keys(&WITH_DSA);
     for line in UNASKED {
         builder = builder.config(line);
     }
     let sshd = builder.start();
     for &forced in CASES {
-        let mut config = Config::client(provider.clone()).with_all_algorithms();
+        let mut config = Config::client(provider()).with_all_algorithms();
         config.algorithms = forced.by_us(config.algorithms);
         works(forced, &sshd, config).await;
     }
 }
 
-async fn the_server_forces_each(provider: &CryptoProvider) {
+#[tokio::test]
+async fn each_algorithm_works_where_the_server_takes_no_other() {
     for &forced in CASES {
-        let config = Config::client(provider.clone()).with_all_algorithms();
+        let config = Config::client(provider()).with_all_algorithms();
         works(forced, &forced.by_sshd(), config).await;
     }
 }
 
-fn pure_rust() -> CryptoProvider {
-    rustcrypto::provider(Arc::new(sansftp_crypto::OsRandom))
-}
-
-#[tokio::test]
-async fn each_algorithm_works_where_we_offer_no_other() {
-    we_force_each(&default_provider()).await;
-}
-
-#[tokio::test]
-async fn each_algorithm_works_where_we_offer_no_other_in_pure_rust() {
-    we_force_each(&pure_rust()).await;
-}
-
-#[tokio::test]
-async fn each_algorithm_works_where_the_server_takes_no_other() {
-    the_server_forces_each(&default_provider()).await;
-}
-
-#[tokio::test]
-async fn each_algorithm_works_where_the_server_takes_no_other_in_pure_rust() {
-    the_server_forces_each(&pure_rust()).await;
-}
-
 #[test]
-fn no_algorithm_that_a_provider_has_is_left_out_above() {
+fn no_algorithm_that_the_provider_has_is_left_out_above() {
     let forced = CASES.iter().map(|it| it.name());
     let tested: BTreeSet<String> = forced.chain(NOT_AT_OPENSSH).map(str::to_owned).collect();
-    for provider in [default_provider(), pure_rust()] {
-        let all = Algorithms::of(&provider);
-        let lists = [all.kex, all.host_key, all.cipher, all.mac];
-        assert_eq!(lists.into_iter().flatten().collect::<BTreeSet<_>>(), tested);
-    }
+    let all = Algorithms::of(&provider());
+    let lists = [all.kex, all.host_key, all.cipher, all.mac];
+    assert_eq!(lists.into_iter().flatten().collect::<BTreeSet<_>>(), tested);
 }
 
 #[tokio::test]
 async fn nothing_in_common_is_an_error_that_shows_both_lists() {
     let sshd = Sshd::builder().config("Ciphers aes256-ctr").start();
-    let mut config = Config::client(default_provider());
+    let mut config = Config::client(provider());
     config.algorithms.cipher = vec!["aes128-gcm@openssh.com".to_owned()];
     let error = Login::new(&sshd)
         .config(config)

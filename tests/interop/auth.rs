@@ -1,7 +1,7 @@
 //! Each way in, and each refusal, by the server's own log (RFC 4252, RFC 4256, RFC 8332).
 
 use crate::common::{Login, load};
-use sansftp_crypto::{default_provider, rustcrypto};
+use crate::provider;
 use sansftp_keys::read_private_key;
 use sansftp_proto::auth::Prompt;
 use sansftp_proto::crypto::Secret;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// A login with these keys and nothing else.
 fn keys(sshd: &Sshd, which: &[ClientKey]) -> Credentials {
-    let provider = default_provider();
+    let provider = provider();
     which
         .iter()
         .fold(Credentials::new(sshd.user()), |credentials, key| {
@@ -57,19 +57,14 @@ async fn count(sshd: &Sshd, words: &str) -> usize {
 #[tokio::test]
 async fn each_type_and_format_of_key_opens_the_door() {
     let sshd = Sshd::start();
-    for provider in [
-        default_provider(),
-        rustcrypto::provider(Arc::new(sansftp_crypto::OsRandom)),
-    ] {
-        for which in ClientKey::ALL {
-            let credentials = Credentials::new(sshd.user()).key(load(&provider, &sshd, which));
-            let outcome = login(&sshd, credentials).await;
-            assert_eq!(
-                outcome.is_ok(),
-                which != ClientKey::Stranger,
-                "{which:?}: {outcome:?}"
-            );
-        }
+    for which in ClientKey::ALL {
+        let credentials = Credentials::new(sshd.user()).key(load(&provider(), &sshd, which));
+        let outcome = login(&sshd, credentials).await;
+        assert_eq!(
+            outcome.is_ok(),
+            which != ClientKey::Stranger,
+            "{which:?}: {outcome:?}"
+        );
     }
 }
 
@@ -102,26 +97,20 @@ async fn an_rsa_key_signs_over_sha_1_only_where_that_was_allowed() {
     let sshd = Sshd::builder()
         .config("PubkeyAcceptedAlgorithms ssh-rsa")
         .start();
-    for provider in [
-        default_provider(),
-        rustcrypto::provider(Arc::new(sansftp_crypto::OsRandom)),
-    ] {
-        let credentials =
-            || Credentials::new(sshd.user()).key(load(&provider, &sshd, ClientKey::Rsa));
-        let modern = Config::client(provider.clone());
-        let connect = |config| {
-            let login = Login::new(&sshd).config(config);
-            login.credentials(credentials()).connect()
-        };
-        let refused = connect(modern).await;
-        assert!(
-            matches!(refused, Err(ConnectError::Refused { .. })),
-            "{refused:?}"
-        );
-        let mut allowed = Config::client(provider.clone());
-        allowed.local.user_algorithms = vec!["ssh-rsa".to_owned()];
-        connect(allowed).await.unwrap();
-    }
+    let credentials =
+        || Credentials::new(sshd.user()).key(load(&provider(), &sshd, ClientKey::Rsa));
+    let connect = |config| {
+        let login = Login::new(&sshd).config(config);
+        login.credentials(credentials()).connect()
+    };
+    let refused = connect(Config::client(provider())).await;
+    assert!(
+        matches!(refused, Err(ConnectError::Refused { .. })),
+        "{refused:?}"
+    );
+    let mut allowed = Config::client(provider());
+    allowed.local.user_algorithms = vec!["ssh-rsa".to_owned()];
+    connect(allowed).await.unwrap();
 }
 
 /// Makes an RSA key with openssl; its file, and its line for `authorized_keys`.
@@ -156,18 +145,13 @@ async fn rsa_keys_of_sizes_and_exponents_that_ring_does_not_sign_with_open_the_d
         let (file, line) = rsa(directory.path(), arguments);
         fs::write(&authorized, line).unwrap();
         let key = read_private_key(&file, None).unwrap().key;
-        for provider in [
-            default_provider(),
-            rustcrypto::provider(Arc::new(sansftp_crypto::OsRandom)),
-        ] {
-            let key = provider.keys.load(&key).unwrap();
-            let outcome = login(&sshd, Credentials::new(sshd.user()).key(key)).await;
-            outcome.unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{}", sshd.log()));
-        }
+        let key = provider().keys.load(&key).unwrap();
+        let outcome = login(&sshd, Credentials::new(sshd.user()).key(key)).await;
+        outcome.unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{}", sshd.log()));
     }
     let (file, _) = rsa(directory.path(), &["1024"]);
     let key = read_private_key(&file, None).unwrap().key;
-    let error = default_provider().keys.load(&key).unwrap_err();
+    let error = provider().keys.load(&key).unwrap_err();
     assert!(error.to_string().contains("2048"), "{error}");
 }
 

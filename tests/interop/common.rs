@@ -1,8 +1,8 @@
 //! What these tests share: a login with strict host keys, whole files both ways, and data that is
 //! never the same twice. No test lives here.
 
+use crate::provider;
 use bytes::{Bytes, BytesMut};
-use sansftp_crypto::default_provider;
 use sansftp_keys::{Host, KnownHosts, Verdict, read_private_key};
 use sansftp_proto::crypto::{CryptoProvider, Secret, SigningKey};
 use sansftp_proto::role::Client as ClientRole;
@@ -28,7 +28,7 @@ pub(crate) struct Login {
 impl Login {
     /// With the Ed25519 key, the default provider and the server's own `known_hosts`.
     pub(crate) fn new(sshd: &Sshd) -> Self {
-        let provider = default_provider();
+        let provider = provider();
         let key = load(&provider, sshd, ClientKey::Ed25519);
         Self {
             port: sshd.port(),

@@ -6,8 +6,8 @@
 //! recorded session, so that nothing else can hide behind it.
 
 use crate::common::{Login, Noise, load};
+use crate::provider;
 use bytes::Bytes;
-use sansftp_crypto::default_provider;
 use sansftp_proto::crypto::SigningKey;
 use sansftp_proto::error::Error as Protocol;
 use sansftp_testkit::faultproxy::{Direction, Fault, FaultProxy, Plan};
@@ -65,7 +65,7 @@ impl Scene {
             .start();
         let data = Noise::all(4_500);
         sshd.write("source", &data);
-        let key = load(&default_provider(), &sshd, ClientKey::Ed25519);
+        let key = load(&provider(), &sshd, ClientKey::Ed25519);
         Self { sshd, key, data }
     }
 

@@ -2,10 +2,10 @@
 //! only to be finished. The program itself is measured by `xtask bench`.
 
 use crate::common::{Login, Noise};
+use crate::provider;
 use bytes::Bytes;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use sansftp_crypto::default_provider;
 use sansftp_proto::session::Config;
 use sansftp_testkit::sshd::{ClientKey, Sshd};
 use sansftp_tokio::sftp::{OpenFlags, Sftp};
@@ -106,7 +106,7 @@ async fn a_gibibyte_goes_both_ways_beside_openssh() {
     let target = tempfile::Builder::new().tempfile_in("/dev/shm").unwrap();
 
     for cipher in ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com"] {
-        let mut config = Config::client(default_provider());
+        let mut config = Config::client(provider());
         config.algorithms.cipher = vec![cipher.to_owned()];
         let (client, sftp) = Login::new(&sshd).config(config).session().await;
         for _ in 0..2 {
