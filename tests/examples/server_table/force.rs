@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sansftp_crypto::{OsRandom, default_provider, rustcrypto};
+use sansftp_crypto::{OsRandom, ZLIB, default_provider, rustcrypto};
 use sansftp_keys::read_private_key;
-use sansftp_proto::crypto::{Cipher, CryptoProvider};
+use sansftp_proto::crypto::{Cipher, CryptoProvider, certificate_algorithm};
 use sansftp_proto::role::Client as ClientRole;
 use sansftp_proto::session::{Algorithms, Config, Trust};
 use sansftp_proto::transport::Negotiated;
@@ -32,10 +32,17 @@ pub(crate) enum Category {
     Cipher,
     /// Beside ciphers that need one.
     Mac,
+    Compression,
 }
 
 impl Category {
-    pub(crate) const ALL: [Self; 4] = [Self::Kex, Self::HostKey, Self::Cipher, Self::Mac];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Kex,
+        Self::HostKey,
+        Self::Cipher,
+        Self::Mac,
+        Self::Compression,
+    ];
 
     pub(crate) const fn title(self) -> &'static str {
         match self {
@@ -43,6 +50,7 @@ impl Category {
             Self::HostKey => "Host key",
             Self::Cipher => "Cipher",
             Self::Mac => "MAC",
+            Self::Compression => "Compression",
         }
     }
 
@@ -53,9 +61,15 @@ impl Category {
             let names = Algorithms::of(&provider.1);
             let names = match self {
                 Self::Kex => names.kex,
-                Self::HostKey => names.host_key,
+                Self::HostKey => {
+                    let certified = names.host_key.iter();
+                    let certified = certified.filter_map(|it| certificate_algorithm(it));
+                    let certified: Vec<_> = certified.map(str::to_owned).collect();
+                    [names.host_key, certified].concat()
+                }
                 Self::Cipher => names.cipher,
                 Self::Mac => names.mac,
+                Self::Compression => vec![ZLIB.name().to_owned()],
             };
             all.extend(
                 names
@@ -67,19 +81,20 @@ impl Category {
         all
     }
 
-    fn force(self, name: &str, provider: &CryptoProvider) -> Algorithms {
-        let mut algorithms = Algorithms::of(provider);
+    fn force(self, name: &str, config: &mut Config<ClientRole>) {
+        let algorithms = &mut config.algorithms;
+        *algorithms = Algorithms::of(&config.provider);
         let only = vec![name.to_owned()];
         match self {
             Self::Kex => algorithms.kex = only,
             Self::HostKey => algorithms.host_key = only,
             Self::Cipher => algorithms.cipher = only,
             Self::Mac => {
-                algorithms.cipher = with_mac(provider);
+                algorithms.cipher = with_mac(&config.provider);
                 algorithms.mac = only;
             }
+            Self::Compression => config.compression = Some(ZLIB),
         }
-        algorithms
     }
 
     fn is_in(self, agreed: &Negotiated, name: &str) -> bool {
@@ -88,6 +103,9 @@ impl Category {
             Self::HostKey => agreed.host_key == name,
             Self::Cipher => [agreed.cipher_to_server, agreed.cipher_to_client] == [name; 2],
             Self::Mac => [agreed.mac_to_server, agreed.mac_to_client] == [Some(name); 2],
+            Self::Compression => {
+                [agreed.compression_to_server, agreed.compression_to_client] == [Some(name); 2]
+            }
         }
     }
 }
@@ -122,8 +140,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Tries it with both providers; the reason why it does not work.
 pub(crate) async fn works(place: &Place, category: Category, name: &str) -> Result<(), String> {
     for (provider_name, provider) in providers() {
-        let mut config = Config::client(provider.clone());
-        config.algorithms = category.force(name, &provider);
+        let mut config = Config::client(provider);
+        category.force(name, &mut config);
         let offered = match category {
             Category::Kex => &config.algorithms.kex,
             _ => &config.algorithms.host_key,

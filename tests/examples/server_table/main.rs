@@ -9,11 +9,12 @@ mod offer;
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use force::{Category, Place};
 use offer::Offer;
+use sansftp_proto::crypto::CERTIFICATE;
 use sansftp_testkit::inetd::{Inetd, Program};
 use sansftp_testkit::serve::Serve;
 use sansftp_testkit::sshd::{ClientKey, Sftp, Sshd};
@@ -86,7 +87,7 @@ async fn table() -> Result<String, Failure> {
     let mut missing = Vec::new();
     let keys = tempfile::tempdir()?;
     columns.push(column("OpenSSH", Running::OpenSsh(openssh(keys.path())?)).await?);
-    columns.push(column("sansftp serve", Running::Ours(ours()?)).await?);
+    columns.push(column("sansftp serve", Running::Ours(ours(keys.path())?)).await?);
     for program in Program::ALL {
         match program.missing() {
             Some(why) => missing.push((program.name(), why)),
@@ -99,16 +100,50 @@ async fn table() -> Result<String, Failure> {
     Ok(show(&columns, &missing))
 }
 
-/// Stock sshd with all that it has switched on, whatever it is worth, and with keys of types that the fixture has not.
+/// The types of keys that the fixtures do not have, and those that there are certificates for.
+const KEYS: [(&str, &[&str]); 6] = [
+    ("ed25519", &["-t", "ed25519"]),
+    ("p256", &["-t", "ecdsa", "-b", "256"]),
+    ("p384", &["-t", "ecdsa", "-b", "384"]),
+    ("p521", &["-t", "ecdsa", "-b", "521"]),
+    ("rsa", &["-t", "rsa"]),
+    ("dsa", &["-t", "dsa"]),
+];
+
+/// Makes keys and certificates for them, each once; the files, of the key and of its certificate.
+fn certified(keys: &Path) -> Result<Vec<(PathBuf, Option<PathBuf>)>, Failure> {
+    let keygen = |arguments: &[&str]| {
+        let mut command = Command::new("ssh-keygen");
+        command.current_dir(keys).arg("-q").args(arguments).output()
+    };
+    if !keys.join("ca").exists() {
+        keygen(&["-t", "ed25519", "-N", "", "-f", "ca"])?;
+        for (name, kind) in KEYS {
+            keygen(&[&["-N", "", "-f", name], kind].concat())?;
+            let public = format!("{name}.pub");
+            keygen(&["-s", "ca", "-h", "-I", name, "-n", "127.0.0.1", &public])?;
+        }
+    }
+    // Newer ones make no DSA keys, and have no use for them.
+    let made = KEYS.iter().map(|(name, _)| (keys.join(name), *name));
+    let made = made.filter(|(file, _)| file.exists());
+    Ok(made
+        .map(|(file, name)| {
+            // Ours knows no certificates of DSA keys.
+            let certificate = keys.join(format!("{name}-cert.pub"));
+            let certificate = Some(certificate).filter(|_| name != "dsa");
+            (file, certificate)
+        })
+        .collect())
+}
+
+/// Stock sshd with all that it has switched on, whatever it is worth.
 fn openssh(keys: &Path) -> Result<Sshd, Failure> {
-    let mut builder = Sshd::builder().sftp(Sftp::Internal);
-    for (name, kind) in [("p521", &["ecdsa", "-b", "521"][..]), ("dsa", &["dsa"])] {
-        let path = keys.join(name);
-        let mut make = Command::new("ssh-keygen");
-        make.args(["-q", "-N", "", "-f"]).arg(&path).arg("-t");
-        // Newer ones make no DSA keys, and have no use for them.
-        if make.args(kind).output()?.status.success() {
-            builder = builder.config(format!("HostKey {}", path.display()));
+    let mut builder = Sshd::builder().sftp(Sftp::Internal).host_keys(&[]);
+    for (key, certificate) in certified(keys)? {
+        builder = builder.config(format!("HostKey {}", key.display()));
+        if let Some(certificate) = certificate {
+            builder = builder.config(format!("HostCertificate {}", certificate.display()));
         }
     }
     for (line, query) in [
@@ -125,14 +160,21 @@ fn openssh(keys: &Path) -> Result<Sshd, Failure> {
     Ok(builder.start())
 }
 
-/// Ours with all that it has, and a key of each type.
-fn ours() -> Result<Serve, Failure> {
-    let keys = Sshd::start();
-    let mut builder = Serve::builder();
-    for key in [ClientKey::EcdsaP256, ClientKey::EcdsaP384, ClientKey::Rsa] {
-        builder = builder.arg("--host-key").arg(keys.key(key));
+/// Ours with all that it has.
+fn ours(keys: &Path) -> Result<Serve, Failure> {
+    let mut builder = Serve::builder().arg("--compression");
+    for (key, certificate) in certified(keys)? {
+        builder = builder.arg("--host-key").arg(key);
+        if let Some(certificate) = certificate {
+            builder = builder.arg("--host-certificate").arg(certificate);
+        }
     }
-    let list = |name: &str, category: Category| format!("{name}={}", category.ours().join(":"));
+    let list = |name: &str, category: Category| {
+        let names = category.ours();
+        // Those of certificates follow from there being certificates.
+        let names = names.into_iter().filter(|it| !it.contains(CERTIFICATE));
+        format!("{name}={}", names.collect::<Vec<_>>().join(":"))
+    };
     let lists = [
         "modern".to_owned(),
         list("kex", Category::Kex),
@@ -172,6 +214,7 @@ fn names_of(offer: &Offer, category: Category) -> &[String] {
         Category::HostKey => &offer.host_key,
         Category::Cipher => &offer.cipher,
         Category::Mac => &offer.mac,
+        Category::Compression => &offer.compression,
     }
 }
 
@@ -243,12 +286,10 @@ fn unknown(offer: &Offer) -> String {
         let theirs = names_of(offer, category).iter();
         names.extend(
             theirs
-                .filter(|it| !ours.contains(it))
+                .filter(|it| !ours.contains(it) && *it != "none")
                 .map(|it| format!("`{it}`")),
         );
     }
-    let more = offer.compression.iter().filter(|it| *it != "none");
-    names.extend(more.map(|it| format!("compression `{it}`")));
     match names.is_empty() {
         true => "nothing".to_owned(),
         false => names.join(", "),
