@@ -126,7 +126,12 @@ fn remedy(
     let all = Names::of(provider);
     let within = |pool| narrowed(setting, pool, provider, offered);
     let legacy = [Profile::Legacy1024, Profile::Jsch0153].map(profile);
-    let mut tried = vec![within(&safe), profile(Profile::Compatible)];
+    let mut tried = Vec::new();
+    if setting.lists.is_empty() {
+        // Whoever has named a profile gets one named: an old one fails at a new server.
+        tried.push(profile(Profile::Modern));
+    }
+    tried.extend([within(&safe), profile(Profile::Compatible)]);
     if failing.contains(&Category::Kex) {
         // The server is old in everything: its profile is easier to read than four lists.
         tried.extend(legacy);
@@ -421,6 +426,87 @@ mod tests {
         ] {
             let (named, apart) = told(setting, &offered);
             assert_eq!(named, expected, "{}", apart.hint);
+        }
+    }
+
+    #[test]
+    fn between_any_profile_and_any_server_a_profile_or_one_list_connects() {
+        let curve = "curve25519-sha256,diffie-hellman-group16-sha512";
+        let old_kex = "diffie-hellman-group14-sha1,diffie-hellman-group1-sha1";
+        let servers = [
+            // OpenSSH of today; one that is hardened; one behind a policy for CTR alone.
+            offers(
+                curve,
+                "ssh-ed25519,rsa-sha2-512",
+                "aes256-gcm@openssh.com,aes256-ctr",
+                ETM,
+            ),
+            offers(
+                "sntrup761x25519-sha512",
+                "ssh-ed25519",
+                "aes256-gcm@openssh.com",
+                ETM,
+            ),
+            offers(
+                curve,
+                "rsa-sha2-512",
+                "aes256-ctr",
+                "hmac-sha2-512-etm@openssh.com",
+            ),
+            // Of 2014, 2008 and 2003.
+            offers(
+                "ecdh-sha2-nistp256,diffie-hellman-group14-sha1",
+                "ssh-rsa",
+                "aes128-ctr",
+                "hmac-sha1",
+            ),
+            offers(
+                old_kex,
+                "ssh-rsa,ssh-dss",
+                "aes128-cbc,3des-cbc",
+                "hmac-md5,hmac-sha1",
+            ),
+            offers(
+                "diffie-hellman-group1-sha1",
+                "ssh-dss",
+                "3des-cbc",
+                "hmac-md5",
+            ),
+            // New in all but one.
+            offers(curve, "ssh-rsa", "aes256-ctr", ETM),
+            offers(curve, "ssh-ed25519", "aes256-cbc", "hmac-sha2-256"),
+            offers(
+                "diffie-hellman-group-exchange-sha1",
+                "ssh-ed25519",
+                "aes256-ctr",
+                ETM,
+            ),
+        ];
+        let mut failed = 0;
+        for profile in ["modern", "compatible", "legacy-1024", "jsch-0.1.53"] {
+            for offered in &servers {
+                let provider = default_provider();
+                let setting: Setting = profile.parse().unwrap();
+                let names = lists(&setting, &provider).unwrap();
+                if failing(&names, &provider, offered).is_empty() {
+                    continue;
+                }
+                failed += 1;
+                let (named, apart) = told(profile, offered);
+                assert!(!named.is_empty(), "{profile}: {}", apart.hint);
+                // At most the one category that a profile does not help with, or two that stand together.
+                let lists = named.matches('=').count();
+                let old = offered.kex.iter().all(|it| it.ends_with("-sha1"));
+                assert!(lists <= 2, "{profile}: {named}");
+                assert!(
+                    !old || named.matches('=').count() <= 1,
+                    "{profile}: {named}"
+                );
+            }
+        }
+        assert!(failed >= 12, "{failed} of the pairs have nothing in common");
+        for old in ["legacy-1024", "jsch-0.1.53"] {
+            assert_eq!(told(old, &servers[1]).0, "modern");
         }
     }
 
