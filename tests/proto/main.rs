@@ -1,6 +1,7 @@
 //! The core as a whole, without sockets: two connections opposite each other, or one opposite a scripted peer. What is
 //! inside one module is tested beside it.
 
+mod certificates;
 mod failing;
 mod fuzz_bodies;
 mod groups;
