@@ -1,15 +1,24 @@
 //! A server that lists and delivers what it likes, against `get` over SSH: what it says never decides where anything is
 //! written on this side, nor what is deleted on the other.
 
-use crate::servers::{Served, connector};
+use crate::servers::{Served, connection, connector};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use sansftp_connector::Destination;
 use sansftp_connector::document::Document;
 use sansftp_connector::operation::Operation;
 use sansftp_connector::outcome::{Outcome, Status};
+use sansftp_connector::remote::{Connect, Remote};
+use sansftp_connector::sftp::SftpConnect;
+use sansftp_proto::auth::server::{Attempt, Offered};
 use sansftp_proto::sftp::{Attrs, Entry, Status as Refusal, StatusCode};
+use sansftp_server::algorithms::Selection;
+use sansftp_server::default_provider;
+use sansftp_server::host_keys::HostKeys;
+use sansftp_server::service::{Limits, Proved, Service};
 use sansftp_server::sftp::{Directory, File, FileSystem, MemFs, OpenFlags, Outcome as Answer};
+use sansftp_server::users::Proof;
+use sansftp_tokio::server::{Authenticate, Judgement};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -225,4 +234,61 @@ async fn a_server_that_lists_other_names_than_asked_for_delivers_nothing_under_t
     let inbox = below(&folder.path().join("a/b/inbox"));
     assert_eq!(inbox, [b"wanted".to_vec()]);
     assert_eq!(*liar.opened.lock().unwrap(), [b"/out/wanted".to_vec()]);
+}
+
+/// Lets in whoever comes, or asks for the password and takes any.
+#[derive(Clone, Copy)]
+enum Doorman {
+    AsksNothing,
+    AsksForThePassword,
+}
+
+/// Nobody in particular.
+struct Anybody;
+
+impl Proved for Anybody {
+    fn proofs(&self) -> &[Proof] {
+        &[]
+    }
+}
+
+impl Authenticate for Doorman {
+    type Identity = Anybody;
+
+    async fn judge(&mut self, attempt: &Attempt) -> Judgement<Anybody> {
+        match (*self, &attempt.method) {
+            (Self::AsksNothing, _) | (_, Offered::Password(_)) => Judgement::Accept(Anybody),
+            _ => Judgement::Reject {
+                methods: vec!["password".to_owned()],
+            },
+        }
+    }
+}
+
+/// CVE-2021-36367: whoever is told nothing may take what comes next for the server's own question.
+#[tokio::test]
+async fn a_server_that_asks_for_no_proof_is_remarked_upon() {
+    for (doorman, expected) in [
+        (Doorman::AsksNothing, true),
+        (Doorman::AsksForThePassword, false),
+    ] {
+        let provider = default_provider();
+        let keys = HostKeys::transient(&provider).unwrap();
+        let service = Service::new(
+            Selection::default().configure(provider, &keys).unwrap(),
+            &Limits::default(),
+            move |_| doorman,
+            |_: &Anybody| Arc::new(MemFs::default()),
+            |_| {},
+        );
+        let mut bound = service.bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let port = bound.address().port();
+        tokio::spawn(async move { bound.run().await });
+        let connect = SftpConnect::prepare(&connection(port), None).unwrap();
+        let remote = connect.connect().await.unwrap();
+        let remarks = remote.details().remarks;
+        let remarked = remarks.iter().any(|it| it.contains("asked for no proof"));
+        assert_eq!(remarked, expected, "{remarks:?}");
+        remote.close().await;
+    }
 }

@@ -118,7 +118,13 @@ impl Served {
 
 /// A connector to the server at this port, or to what stands before it.
 pub(crate) fn connector(port: u16) -> Connector<SftpConnect> {
-    let connection = Connection {
+    let connection = connection(port);
+    Connector::new(SftpConnect::prepare(&connection, None).unwrap(), connection)
+}
+
+/// A connection to the server at this port, as edi.
+pub(crate) fn connection(port: u16) -> Connection {
+    Connection {
         host: "127.0.0.1".to_owned(),
         port,
         user: Some("edi".to_owned()),
@@ -129,8 +135,7 @@ pub(crate) fn connector(port: u16) -> Connector<SftpConnect> {
             longest: Duration::from_millis(50),
         },
         ..Connection::default()
-    };
-    Connector::new(SftpConnect::prepare(&connection, None).unwrap(), connection)
+    }
 }
 
 impl Server {

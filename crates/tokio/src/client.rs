@@ -230,6 +230,16 @@ impl Client {
         self.shared.lock().conn.host_key().cloned()
     }
 
+    /// Whether the server let us in without any proof: it asked for none, or for the answers to no
+    /// question ([`Authenticated::was_trivial`]). A server that was meant to ask may be another one.
+    ///
+    /// [`Authenticated::was_trivial`]: sansftp_proto::auth::Authenticated::was_trivial
+    pub fn was_trivial(&self) -> bool {
+        let mut state = self.shared.lock();
+        let mux = state.conn.mux();
+        mux.is_some_and(|it| it.authenticated().was_trivial())
+    }
+
     /// The server's identification line.
     pub fn server_ident(&self) -> Vec<u8> {
         self.shared

@@ -255,6 +255,15 @@ impl SftpConnect {
         let shown = client.host_key().and_then(|it| Shown::of(&it).ok());
         let key = shown.as_ref().map(|it| &it.key);
         let ident = client.server_ident();
+        let agreed = negotiated.as_ref().map(algorithms::remarks);
+        let mut remarks = agreed.unwrap_or_default();
+        if client.was_trivial() {
+            remarks.push(
+                "the server asked for no proof of who this is: whoever knows the user's name is let in, \
+                 or it is not the server that it is taken for"
+                    .to_owned(),
+            );
+        }
         Details {
             server: printable(ident.strip_prefix(b"SSH-2.0-").unwrap_or(&ident)),
             host: self.connection.host.trim().to_owned(),
@@ -273,10 +282,7 @@ impl SftpConnect {
             compression_to_client: optional(|it| it.compression_to_client),
             strict_kex: negotiated.as_ref().is_some_and(|it| it.strict_kex),
             offered: negotiated.as_ref().map(Offer::of).unwrap_or_default(),
-            remarks: negotiated
-                .as_ref()
-                .map(algorithms::remarks)
-                .unwrap_or_default(),
+            remarks,
             extensions: sftp
                 .extensions()
                 .iter()
@@ -331,7 +337,8 @@ pub struct Details {
     pub strict_kex: bool,
     /// What the server offers.
     pub offered: Offer,
-    /// What a person should know of what was agreed on: what is weak, and whether it is post-quantum.
+    /// What a person should know of what was agreed on: what is weak, whether it is post-quantum, and
+    /// whether the server asked for any proof.
     pub remarks: Vec<String>,
     /// The extensions of SFTP that the server announced and we know.
     pub extensions: Vec<String>,
