@@ -198,6 +198,17 @@ pub trait Writer: Send + 'static {
     /// [`Capabilities::fsync`].
     fn fsync(&mut self) -> impl Future<Output = Result<(), RemoteError>> + Send;
 
+    /// [`fsync`](Self::fsync) and [`stat`](Self::stat), in one round trip where that can be: neither rests
+    /// on the other.
+    fn fsync_and_stat(
+        &mut self,
+    ) -> impl Future<Output = (Result<(), RemoteError>, Result<Attrs, RemoteError>)> + Send {
+        async {
+            let durable = self.fsync().await;
+            (durable, self.stat().await)
+        }
+    }
+
     /// [`flush`](Self::flush), then closes it and waits for the answer.
     fn close(self) -> impl Future<Output = Result<(), RemoteError>> + Send;
 }

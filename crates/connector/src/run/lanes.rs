@@ -176,6 +176,63 @@ impl Drop for Ticket {
     }
 }
 
+/// Names that several have in hand: whoever comes later waits for those before. Names that differ by case
+/// alone are one, as they are at some servers.
+#[derive(Debug, Default)]
+pub(super) struct Names(Mutex<BTreeMap<Vec<u8>, Users>>);
+
+#[derive(Debug, Default)]
+struct Users {
+    order: Order,
+    count: usize,
+}
+
+/// A name in hand, in its turn. Dropped, it is the next one's.
+#[derive(Debug)]
+pub(super) struct Name<'a> {
+    names: &'a Names,
+    name: Vec<u8>,
+    /// Always there but in `drop`.
+    ticket: Option<Ticket>,
+}
+
+impl Names {
+    /// Takes a name in hand behind all that have it already.
+    pub(super) fn take(&self, name: &[u8]) -> Name<'_> {
+        let name = name.to_ascii_lowercase();
+        let mut users = lock(&self.0);
+        let users = users.entry(name.clone()).or_default();
+        users.count += 1;
+        Name {
+            names: self,
+            name,
+            ticket: Some(users.order.ticket()),
+        }
+    }
+}
+
+impl Name<'_> {
+    /// Waits until nobody before has it in hand.
+    pub(super) async fn turn(&self) {
+        if let Some(ticket) = &self.ticket {
+            ticket.turn().await;
+        }
+    }
+}
+
+impl Drop for Name<'_> {
+    fn drop(&mut self) {
+        self.ticket = None;
+        let mut names = lock(&self.names.0);
+        if let Some(users) = names.get_mut(&self.name) {
+            users.count -= 1;
+            if users.count == 0 {
+                names.remove(&self.name);
+            }
+        }
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -221,6 +278,21 @@ mod tests {
             drop(held);
             assert!(room.is_free(), "{told:?}");
         }
+    }
+
+    #[test]
+    fn whoever_has_a_name_in_hand_is_waited_for_and_then_forgotten() {
+        let names = Names::default();
+        let [first, other, second, third] =
+            [&b"a.txt"[..], b"b.txt", b"A.TXT", b"a.txt"].map(|name| names.take(name));
+        assert!(!is_waiting(pin!(first.turn())));
+        assert!(!is_waiting(pin!(other.turn())));
+        assert!(is_waiting(pin!(second.turn())));
+        drop(first);
+        assert!(!is_waiting(pin!(second.turn())));
+        assert!(is_waiting(pin!(third.turn())));
+        drop((second, third, other));
+        assert!(lock(&names.0).is_empty());
     }
 
     #[test]

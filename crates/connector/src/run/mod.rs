@@ -29,6 +29,7 @@ mod places;
 mod selection;
 mod send;
 mod session;
+mod side_by_side;
 mod source;
 mod step;
 mod stop;
@@ -117,8 +118,8 @@ impl<C: Connect> Connector<C> {
     }
 
     /// The same with so many sessions at most, and no more than `max-sessions`, each with a file of its
-    /// own in hand; 1 unless told, which has many small files of a Get into a local directory in hand.
-    /// With more than 1, outcomes come in the order in which the files are done.
+    /// own in hand; 1 unless told, which has many small files in hand of a Get into a local directory and
+    /// of a Send. With more than 1, outcomes come in the order in which the files are done.
     #[must_use]
     pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Self {
         self.jobs = jobs;

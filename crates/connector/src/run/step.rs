@@ -16,7 +16,7 @@ use super::feed::{Feed, Numbered};
 use super::kept::Kept;
 use super::session::Session;
 use super::{Cancel, Destination, delete, get, list, listen, send};
-use crate::document::{Body, Delivery, Document, Properties, Whole};
+use crate::document::{Body, Delivery, Document, Properties, Rest, Whole};
 use crate::error::{Class, Error, Result};
 use crate::journal::{Glance, Journal};
 use crate::operation::{Delete, Operation};
@@ -101,6 +101,14 @@ pub(super) enum AllWell {
     No,
 }
 
+/// A document that is to be sent.
+pub(super) struct Begun {
+    pub(super) draft: send::Draft,
+    rest: Rest,
+    kept: Option<Kept>,
+    delivery: Option<Delivery>,
+}
+
 /// What the workers of one step share.
 struct Shared<'a, D> {
     operation: &'a Operation,
@@ -116,6 +124,8 @@ impl<C: Connect> Step<C> {
     {
         if self.takes_all_at_once(&operation) {
             self.run_once(&operation, documents).await;
+        } else if let Some(send) = self.sends_side_by_side(&operation) {
+            self.run_side_by_side(&operation, send, documents).await;
         } else {
             self.run_each(&operation, documents).await;
         }
@@ -190,8 +200,13 @@ impl<C: Connect> Step<C> {
 
     /// The same step with a session of its own.
     fn another(&self) -> Self {
+        self.with(self.session.another())
+    }
+
+    /// The same step with this session.
+    pub(super) fn with(&self, session: Session<C>) -> Self {
         Self {
-            session: self.session.another(),
+            session,
             destination: self.destination.clone(),
             observer: self.observer.clone(),
             cancel: self.cancel.clone(),
@@ -261,16 +276,26 @@ impl<C: Connect> Step<C> {
         self.settle_directories(properties);
         let operation = given.over(shared.operation, properties)?;
         self.checked(&operation, properties)?;
+        self.share_journal(&operation, &shared.journal).await?;
+        Ok(operation)
+    }
+
+    /// Opens the operation's journal, unless another worker has.
+    pub(super) async fn share_journal(
+        &mut self,
+        operation: &Operation,
+        opened: &tokio::sync::Mutex<Option<Journal>>,
+    ) -> Result<()> {
         if self.journal.is_none() && operation.journal().is_some() {
-            let mut journal = shared.journal.lock().await;
-            if journal.is_none() {
-                self.open_journal(&operation).await?;
-                journal.clone_from(&self.journal);
+            let mut opened = opened.lock().await;
+            if opened.is_none() {
+                self.open_journal(operation).await?;
+                opened.clone_from(&self.journal);
             } else {
-                self.journal.clone_from(&journal);
+                self.journal.clone_from(&opened);
             }
         }
-        Ok(operation)
+        Ok(())
     }
 
     async fn ended<D>(&self, shared: &Shared<'_, D>, outcome: Outcome) {
@@ -286,6 +311,19 @@ impl<C: Connect> Step<C> {
         document: Document,
         number: u64,
     ) -> Outcome {
+        match self.begun(send, document, number).await {
+            Ok(begun) => self.sent(send, begun).await,
+            Err(failed) => failed,
+        }
+    }
+
+    /// A document that is to be sent, looked at on this machine; or what it fails with.
+    pub(super) async fn begun(
+        &mut self,
+        send: &crate::operation::Send,
+        document: Document,
+        number: u64,
+    ) -> Result<Begun, Outcome> {
         let Document {
             body,
             properties,
@@ -295,16 +333,28 @@ impl<C: Connect> Step<C> {
             Results::Final => (body, None),
             Results::PassedOn => match Kept::of(body, self.rehearsal) {
                 Ok((body, kept)) => (body, Some(kept)),
-                Err(error) => return Outcome::failed(properties, error),
+                Err(error) => return Err(Outcome::failed(properties, error)),
             },
         };
         let (body, rest) = body.held();
-        let document = Document {
-            body,
-            properties,
-            delivery: None,
-        };
-        let mut outcome = send::run(self, send, document, number).await;
+        let draft = send::Draft::of(self, send, body, properties, number).await?;
+        Ok(Begun {
+            draft,
+            rest,
+            kept,
+            delivery,
+        })
+    }
+
+    /// What becomes of it.
+    pub(super) async fn sent(&mut self, send: &crate::operation::Send, begun: Begun) -> Outcome {
+        let Begun {
+            draft,
+            rest,
+            kept,
+            delivery,
+        } = begun;
+        let mut outcome = send::run(self, send, draft).await;
         if outcome.delivered {
             // What was sent before is not read again, and whoever sends it waits to be rid of it.
             if let Err(error) = rest.read_to_its_end().await {
@@ -399,7 +449,7 @@ impl<C: Connect> Step<C> {
     }
 
     /// What the step before tracked is not what this one is told.
-    fn settle_directories(&self, properties: &mut Properties) {
+    pub(super) fn settle_directories(&self, properties: &mut Properties) {
         if self.directories == Directories::Describe {
             properties.remove("remote-directory");
             properties.remove("move-to-directory");

@@ -40,25 +40,33 @@ impl<R: Remote> Target<'_, R> {
         send: &Send,
         size: u64,
     ) -> Result<Found> {
-        let durable = match send
-            .fsync
-            .unwrap_or_else(|| self.remote.capabilities().fsync)
-        {
-            true => writer.fsync().await,
-            false => writer.flush().await,
+        let fsync = send.fsync;
+        let fsync = fsync.unwrap_or_else(|| self.remote.capabilities().fsync);
+        let looks = send.verify != Verify::None;
+        let (durable, on_handle) = match (fsync, looks) {
+            (true, true) => {
+                let (durable, attrs) = writer.fsync_and_stat().await;
+                (durable, Some(attrs))
+            }
+            (true, false) => (writer.fsync().await, None),
+            (false, true) => match writer.flush().await {
+                Ok(()) => (Ok(()), Some(writer.stat().await)),
+                failed => (failed, None),
+            },
+            (false, false) => (writer.flush().await, None),
         };
         if let Err(error) = durable {
             return Err(explain(self.remote, Doing::Writing(self.path), error).await);
         }
-        if send.verify == Verify::None {
+        let Some(on_handle) = on_handle else {
             self.closed(writer).await?;
             return Ok(Found {
                 verified: "none",
                 attrs: Attrs::default(),
             });
-        }
+        };
         let looked = |error| plain(Doing::Looking(self.path), error);
-        let on_handle = match writer.stat().await {
+        let on_handle = match on_handle {
             Ok(attrs) => Some(attrs),
             Err(error) if error.is_lost() => return Err(looked(error)),
             Err(_) => None,

@@ -378,6 +378,14 @@ impl Writer for SftpWriter {
         self.file.fsync().await.map_err(convert::error)
     }
 
+    async fn fsync_and_stat(&mut self) -> (Result<(), RemoteError>, Result<Attrs, RemoteError>) {
+        let (durable, attrs) = self.file.fsync_and_stat().await;
+        (
+            durable.map_err(convert::error),
+            attrs.map(|it| convert::attrs(&it)).map_err(convert::error),
+        )
+    }
+
     async fn close(self) -> Result<(), RemoteError> {
         self.file.close().await.map_err(convert::error)
     }

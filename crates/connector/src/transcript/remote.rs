@@ -3,7 +3,7 @@
 //! Not a change of anything: what is asked goes on as it is, and so does the answer.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -428,6 +428,13 @@ impl<W: Writer> Writer for TranscribedWriter<W> {
     async fn fsync(&mut self) -> Result<(), RemoteError> {
         let line = self.line("fsync");
         noted(line, self.writer().fsync()).await
+    }
+
+    async fn fsync_and_stat(&mut self) -> (Result<(), RemoteError>, Result<Attrs, RemoteError>) {
+        let (fsync, fstat) = (self.line("fsync"), self.line("fstat"));
+        let (durable, attrs) = self.writer().fsync_and_stat().await;
+        let durable = noted(fsync, ready(durable)).await;
+        (durable, noted(fstat, ready(attrs)).await)
     }
 
     async fn close(mut self) -> Result<(), RemoteError> {

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use sansftp_proto::sftp::transfer::{DownloadPlan, Order, UploadPlan};
 use sansftp_proto::sftp::{Attrs, Handle};
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -282,6 +283,20 @@ impl WriteFile {
         self.sftp.inner.fsync(&self.handle).await
     }
 
+    /// [`fsync`](Self::fsync) and [`stat`](Self::stat) in one round trip, each with its own outcome: what is
+    /// looked at has been acknowledged already, and neither waits for the other.
+    pub async fn fsync_and_stat(&mut self) -> (Result<(), SftpError>, Result<Attrs, SftpError>) {
+        let ready = match self.flush().await {
+            Ok(()) => self.gather().await,
+            failed => failed,
+        };
+        if let Err(error) = ready {
+            return (Err(error.clone()), Err(error));
+        }
+        let inner = &self.sftp.inner;
+        both(inner.fsync(&self.handle), inner.fstat(&self.handle)).await
+    }
+
     /// Closes the file and waits for the answer, which may report a write that failed late.
     ///
     /// # Errors
@@ -312,6 +327,32 @@ impl WriteFile {
             self.sftp.inner.end_job(&(job as Arc<dyn Job>));
         }
     }
+}
+
+/// Polls two futures until both are done.
+async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|cx| {
+        if first.is_none()
+            && let Poll::Ready(done) = a.as_mut().poll(cx)
+        {
+            first = Some(done);
+        }
+        if second.is_none()
+            && let Poll::Ready(done) = b.as_mut().poll(cx)
+        {
+            second = Some(done);
+        }
+        match (first.take(), second.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (a, b) => {
+                (first, second) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
 }
 
 impl Drop for WriteFile {

@@ -124,6 +124,30 @@ async fn a_connection_takes_three_round_trips_and_a_half_and_a_session_that_know
     assert_eq!((rounds(connected), rounds(began.elapsed())), (3.5, 6.5));
 }
 
+/// What a small file costs: to open, to write, to have on the disk and looked at together, to close.
+#[tokio::test(start_paused = true)]
+async fn a_file_is_put_on_the_disk_and_looked_at_in_one_round_trip() {
+    let files = MemFs::new(1 << 20);
+    let (_client, sftp) = session_over(Duration::from_secs(1), 2 * MIB, &files).await;
+    let began = Instant::now();
+    let mut file = sftp
+        .open_write(b"/new", OpenFlags::CREATE_NEW)
+        .await
+        .unwrap();
+    file.write(0, Bytes::from_static(b"content")).await.unwrap();
+    let (durable, attrs) = file.fsync_and_stat().await;
+    durable.unwrap();
+    assert_eq!(attrs.unwrap().size, Some(7));
+    file.close().await.unwrap();
+    assert_eq!(began.elapsed().as_secs_f64().round(), 4.0);
+    // Each has its own outcome.
+    let mut file = sftp.open_write(b"/new", OpenFlags::CREATE_NEW).await;
+    assert!(file.is_err());
+    file = sftp.open_write(b"/new", OpenFlags::WRITE).await;
+    let (durable, attrs) = file.unwrap().fsync_and_stat().await;
+    assert!(durable.is_ok() && attrs.unwrap().size == Some(7));
+}
+
 /// MiB a second.
 fn speed(bytes: usize, since: Instant) -> u64 {
     let millis = since.elapsed().as_millis().max(1);

@@ -30,7 +30,7 @@ use super::places::{move_to_directory, remote_directory};
 use super::session::is_loss;
 use super::source::Source;
 use super::upload::Found;
-use crate::document::{Document, Properties};
+use crate::document::{Body, Properties};
 use crate::error::{Class, Error, Result};
 use crate::names;
 use crate::operation::{IfExists, Send, setting};
@@ -87,38 +87,79 @@ enum Stage {
     Done,
 }
 
-pub(super) async fn run<C: Connect>(
-    step: &mut Step<C>,
-    send: &Send,
-    document: Document,
-    seq: u64,
-) -> Outcome {
-    let Document {
-        body,
+/// A document as it is to be sent: what is known of it before anyone is asked.
+pub(in crate::run) struct Draft {
+    /// The base name at the server, before any number.
+    pub(in crate::run) name: Bytes,
+    source: Source,
+    named: Named,
+    properties: Properties,
+}
+
+impl Draft {
+    /// Looks at the document on this machine; or says what it fails with.
+    pub(in crate::run) async fn of<C: Connect>(
+        step: &Step<C>,
+        send: &Send,
+        body: Body,
+        mut properties: Properties,
+        seq: u64,
+    ) -> Result<Self, Outcome> {
+        let found = async {
+            let source = Source::of(body).await?.rehearsed(step.rehearsal);
+            let name = final_name(send, &properties, &source, seq)?;
+            let connection = step.session.connection();
+            let directory = send.remote_directory.as_ref();
+            let named = Named {
+                directory: remote_directory(&properties, directory, connection)?,
+                target: move_to_directory(&properties, send.move_to_directory.as_ref())?,
+                staging: setting(send.staging_directory.as_ref()).map(Bytes::copy_from_slice),
+            };
+            Ok((source, name, named))
+        };
+        let (source, name, named) = match found.await {
+            Ok(found) => found,
+            Err(error) => return Err(Outcome::failed(properties, error)),
+        };
+        let connection = step.session.connection();
+        properties.set("filename", name.clone());
+        properties.set("host", connection.host.clone());
+        properties.set("port", connection.port.to_string());
+        if let Some(origin) = source.origin() {
+            properties.set("source-document", origin);
+        }
+        Ok(Self {
+            name,
+            source,
+            named,
+            properties,
+        })
+    }
+
+    /// Its bytes, where that is known.
+    pub(in crate::run) fn size(&self) -> Option<u64> {
+        self.source.size()
+    }
+}
+
+pub(super) async fn run<C: Connect>(step: &mut Step<C>, send: &Send, draft: Draft) -> Outcome {
+    let Draft {
+        name,
+        source,
+        named,
         properties,
-        delivery,
-    } = document;
+    } = draft;
     let mut outcome = Outcome {
         properties,
         ..Outcome::default()
     };
-    let sent = match Source::of(body).await {
-        Ok(source) => {
-            let source = source.rehearsed(step.rehearsal);
-            send_one(step, send, source, seq, &mut outcome).await
-        }
-        Err(error) => Err(error),
-    };
-    match sent {
+    match send_one(step, send, (name, source, named), &mut outcome).await {
         Ok(Some(SkipReason::InHand)) => outcome.status = Status::Skipped(SkipReason::InHand),
         Ok(left) => {
             if let Some(reason) = left {
                 outcome.status = Status::Skipped(reason);
             }
             outcome.delivered = true;
-            if let Some(delivery) = delivery {
-                delivery.confirm();
-            }
         }
         Err(error) => {
             outcome.status = Status::Failed;
@@ -131,24 +172,9 @@ pub(super) async fn run<C: Connect>(
 async fn send_one<C: Connect>(
     step: &mut Step<C>,
     send: &Send,
-    source: Source,
-    seq: u64,
+    (name, source, named): (Bytes, Source, Named),
     outcome: &mut Outcome,
 ) -> Result<Option<SkipReason>> {
-    let connection = step.session.connection().clone();
-    let properties = &mut outcome.properties;
-    let name = final_name(send, properties, &source, seq)?;
-    let named = Named {
-        directory: remote_directory(properties, send.remote_directory.as_ref(), &connection)?,
-        target: move_to_directory(properties, send.move_to_directory.as_ref())?,
-        staging: setting(send.staging_directory.as_ref()).map(Bytes::copy_from_slice),
-    };
-    properties.set("filename", name.clone());
-    properties.set("host", connection.host.clone());
-    properties.set("port", connection.port.to_string());
-    if let Some(origin) = source.origin() {
-        properties.set("source-document", origin);
-    }
     let size = source.size();
     let mut sending = Sending {
         send,

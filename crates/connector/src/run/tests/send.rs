@@ -2,6 +2,7 @@
 
 mod hashed;
 mod resumed;
+mod side_by_side;
 
 use super::*;
 use crate::document::Delivery;
