@@ -319,7 +319,7 @@ impl<C: Connect> Step<C> {
 
     /// A document that is to be sent, looked at on this machine; or what it fails with.
     pub(super) async fn begun(
-        &mut self,
+        &self,
         send: &crate::operation::Send,
         document: Document,
         number: u64,

@@ -3,8 +3,10 @@
 use super::error::SftpError;
 use super::job::Job;
 use super::machines::{Sent, Session, Started};
+use super::patience::Durable;
+pub(super) use super::patience::Patience;
 use super::{ReadDir, ReadFile, WriteFile};
-use crate::deadline::{Deadlines, now};
+use crate::deadline::Deadlines;
 use crate::error::{ConnectError, Lost, Stage};
 use crate::shared::{Shared, State};
 use bytes::Bytes;
@@ -27,8 +29,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-use tokio::time::Sleep;
+use std::time::Duration;
 
 /// A session of SFTP. Cheap to clone: all clones are the same session, which ends with the last of
 /// them, open files included.
@@ -38,9 +39,10 @@ pub struct Sftp {
 }
 
 pub(super) struct Inner {
-    shared: Arc<Shared<ClientRole>>,
+    pub(super) shared: Arc<Shared<ClientRole>>,
     channel: ChannelId,
-    deadlines: Deadlines,
+    pub(super) deadlines: Deadlines,
+    pub(super) durable: Durable,
     extensions: Extensions,
     lengths: RequestLengths,
     limits: Option<Limits>,
@@ -48,15 +50,6 @@ pub(super) struct Inner {
 
 /// A request under way.
 type Call<'s, T> = Pin<Box<dyn Future<Output = Result<T, SftpError>> + Send + 's>>;
-
-/// Which deadline a request has.
-#[derive(Clone, Copy)]
-pub(super) enum Patience {
-    /// What a server answers at once.
-    Request,
-    /// What may take it long.
-    Durable,
-}
 
 impl Sftp {
     /// Opens a channel, starts the subsystem, learns what the server can do. The deadline is the
@@ -405,6 +398,7 @@ impl Inner {
             shared,
             channel,
             deadlines,
+            durable: Durable::default(),
             extensions: Extensions::NONE,
             lengths: RequestLengths::UNANNOUNCED,
             limits: None,
@@ -517,69 +511,6 @@ impl Inner {
             .await
         };
         Box::pin(self.in_time(Q::NAME, patience, call))
-    }
-
-    /// Awaits `work` as long as anything at all makes progress on the connection.
-    pub(super) async fn in_time<T>(
-        &self,
-        request: &'static str,
-        patience: Patience,
-        work: impl Future<Output = Result<T, SftpError>>,
-    ) -> Result<T, SftpError> {
-        let limit = match patience {
-            Patience::Request => self.deadlines.request,
-            Patience::Durable => self.deadlines.durable,
-        };
-        let mut work = std::pin::pin!(work);
-        let mut begun = None;
-        let mut sleep: Option<Pin<Box<Sleep>>> = None;
-        poll_fn(|cx| {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(done);
-            }
-            let begun = *begun.get_or_insert_with(now);
-            if self.poll_overdue(begun, limit, &mut sleep, cx) {
-                return Poll::Ready(Err(self.give_up(request, limit)));
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    /// Whether nothing has moved for `limit`; if not, wakes when that could be so.
-    fn poll_overdue(
-        &self,
-        begun: Instant,
-        limit: Duration,
-        sleep: &mut Option<Pin<Box<Sleep>>>,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        loop {
-            // The timer is armed once; it is moved on only when it fires, because nearly all answers
-            // come long before.
-            let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-            if sleep.as_mut().poll(cx).is_pending() {
-                return false;
-            }
-            let moved = self.shared.lock().progress.max(begun);
-            let Some(due) = moved.checked_add(limit) else {
-                return false;
-            };
-            if due <= now() {
-                return true;
-            }
-            sleep.as_mut().reset(due.into());
-        }
-    }
-
-    /// A session that does not answer is of no further use: whether the request took effect is not
-    /// known, and neither would it be of the next.
-    fn give_up(&self, request: &'static str, limit: Duration) -> SftpError {
-        self.shared.with(|state| state.conn.disconnect());
-        SftpError::TimedOut {
-            request,
-            seconds: limit.as_secs(),
-        }
     }
 
     fn end(&self) {

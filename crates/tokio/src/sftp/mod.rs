@@ -10,6 +10,7 @@ mod file;
 mod job;
 mod machines;
 mod pace;
+mod patience;
 pub mod server;
 mod spread;
 

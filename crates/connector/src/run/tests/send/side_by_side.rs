@@ -236,7 +236,7 @@ async fn a_connection_lost_at_any_call_loses_nothing_and_sends_nothing_twice() {
                     let reserved: Vec<_> = there.iter().filter(empty).collect();
                     for left in &reserved {
                         let named = |it: &&Error| it.to_string().contains(left.as_str());
-                        assert!(told.iter().any(|it| named(it)), "{case}: {left}: {told:?}");
+                        assert!(told.iter().any(named), "{case}: {left}: {told:?}");
                     }
                     assert_eq!(there.len() - reserved.len(), wanted, "{case}: {there:?}");
                     for (at, (file, (_, body))) in given.iter().zip(&documents).enumerate() {
