@@ -28,7 +28,7 @@ cargo xtask COMMAND
   bench [--rounds N] [--rows NAMES]   sansftp beside the other clients that are here, in one run (3 rounds): all rows of
         [--clients NAMES] [--quick]   docs/performance.md or those whose names begin so; --quick is a trial in MiB;
         [--write]                     --write puts the tables into docs/performance.md
-  budget                              crates, size and start of the release program, each within its limit
+  budget                              crates, size and start of the release program, instructions of the core, each within its limit
   interop                             docs/interop.md: each server that is here, each algorithm, forced one at a time
   corpus --record                     records the sessions of tests/recordings anew, against the stock sshd
   nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmarks
