@@ -8,7 +8,7 @@ use crate::onward::ChannelStream;
 use crate::proxy::{self, Proxy};
 use crate::sftp::{Sftp, SftpError};
 use crate::shared::Shared;
-use crate::tcp::{self, Target, Way};
+use crate::tcp::{self, Prompt, Target, Way};
 use bytes::Bytes;
 use sansftp_proto::crypto::PublicKey;
 use sansftp_proto::role::Client as ClientRole;
@@ -85,6 +85,7 @@ impl Client {
                     })?
             }
         };
+        let stream = Prompt::new(stream);
         Self::begin(stream, config, deadlines, clock, judge, credentials).await
     }
 

@@ -5,8 +5,11 @@ use crate::proxy::Proxy;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
@@ -163,6 +166,84 @@ pub(crate) fn tune(stream: &TcpStream) {
     }
 }
 
+/// A connection that acknowledges at once what it reads while it is young. A server that leaves Nagle's
+/// algorithm on sends the second of two small messages only once the first is acknowledged, and systems wait
+/// with that for 40 ms; in a handshake that adds up.
+#[derive(Debug)]
+pub(crate) struct Prompt {
+    stream: TcpStream,
+    /// Reads that are still acknowledged at once.
+    left: u8,
+}
+
+/// More than handshake, authentication and the start of SFTP take; what comes then is either large, or
+/// answered by a request that carries the acknowledgement.
+const YOUNG: u8 = 32;
+
+impl Prompt {
+    pub(crate) const fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            left: YOUNG,
+        }
+    }
+}
+
+impl AsyncRead for Prompt {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if self.left > 0 && polled.is_ready() {
+            self.left -= 1;
+            acknowledge(&self.stream);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Prompt {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Sends the acknowledgement that is due, and does so for a while; the system falls back by itself.
+#[cfg(target_os = "linux")]
+fn acknowledge(stream: &TcpStream) {
+    // Best effort, as the options above.
+    let _ = socket2::SockRef::from(stream).set_tcp_quickack(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn acknowledge(_: &TcpStream) {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +300,32 @@ mod tests {
         let failed = first(list, played).await.unwrap().unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::ConnectionRefused);
         assert!(first(Vec::new(), played).await.is_none());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_young_connection_acknowledges_at_once_and_hands_everything_on() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        let (stream, accepted) = tokio::join!(stream, listener.accept());
+        let (mut near, mut far) = (Prompt::new(stream.unwrap()), accepted.unwrap().0);
+        for number in 0..=YOUNG {
+            far.write_all(&[number; 9]).await.unwrap();
+            let socket = socket2::SockRef::from(&near.stream);
+            socket.set_tcp_quickack(false).unwrap();
+            let mut read = [0; 9];
+            near.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, [number; 9]);
+            let prompt = socket2::SockRef::from(&near.stream).tcp_quickack();
+            // Of an old one the system decides.
+            assert!(prompt.unwrap() || number == YOUNG, "read {number}");
+            near.write_all(&read).await.unwrap();
+            far.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, [number; 9]);
+        }
+        assert_eq!(near.left, 0);
+        near.shutdown().await.unwrap();
+        assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
     }
 }
