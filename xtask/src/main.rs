@@ -4,6 +4,7 @@
 
 mod bench;
 mod budget;
+mod conformance;
 mod fuzz;
 mod install;
 mod interop;
@@ -30,6 +31,12 @@ cargo xtask COMMAND
         [--write]                     --write puts the tables into docs/performance.md
   budget                              crates, size and start of the release program, instructions of the core, each within its limit
   interop                             docs/interop.md: each server that is here, each algorithm, forced one at a time
+  conformance [HOST:PORT]             rules of the specifications, looked at from outside on a live server:
+        [--user U --key FILE]         who logs in, for the rules behind that; --files makes a file in the user's home for
+        [--files] [--patience N]      the rules that need one; silence is N seconds (5). Without HOST:PORT the servers and
+                                      clients that are here are started, and docs/conformance.md is written
+  conformance --listen PORT           the same on a client that comes to that port, once for each rule; with a command
+        [--run COMMAND]               it is made to come
   corpus --record                     records the sessions of tests/recordings anew, against the stock sshd
   nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmarks
 ";
@@ -104,6 +111,7 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<(), Failure> {
             nothing_left(arguments)?;
             interop::run()
         }
+        "conformance" => conformance::run(arguments.finish()),
         "corpus" => {
             if !arguments.contains("--record") {
                 return Err(Failure::Usage("corpus does one thing: --record".to_owned()));
