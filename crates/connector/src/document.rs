@@ -2,6 +2,7 @@
 //!
 //! Not files of either side: a body may lie on disk, in memory, or still be on its way.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -340,9 +341,23 @@ impl Delivered {
     }
 }
 
-/// Names and their values: bytes, mostly text.
+/// Names and their values: bytes, mostly text. Clones share them until one is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Properties(BTreeMap<String, Bytes>);
+pub struct Properties(Arc<BTreeMap<Name, Bytes>>);
+
+/// The name of a property; those that every outcome has are not copied.
+type Name = Cow<'static, str>;
+
+/// What every outcome has.
+const USUAL: &[&str] = &[
+    "filename",
+    "host",
+    "modified",
+    "permissions",
+    "port",
+    "remote-directory",
+    "size",
+];
 
 /// Names that are understood as another. The left ones come from the product that this one
 /// replaces.
@@ -363,20 +378,29 @@ const ALIASES: &[(&str, &str)] = &[
 impl Properties {
     /// Sets a property; an alias sets what it stands for.
     pub fn set(&mut self, name: &str, value: impl Into<Bytes>) {
-        self.0.insert(canonical(name).to_owned(), value.into());
+        let name = canonical(name);
+        let usual = USUAL.iter().find(|it| **it == name);
+        let name = usual.map_or_else(|| Cow::Owned(name.to_owned()), |it| Cow::Borrowed(*it));
+        Arc::make_mut(&mut self.0).insert(name, value.into());
     }
 
     /// Unsets a property, and what stands in for it where it could not be written as text.
     pub fn remove(&mut self, name: &str) {
         let name = canonical(name);
-        self.0.remove(name);
-        self.0.remove(&format!("{name}-base64"));
+        let encoded = format!("{name}-base64");
+        for name in [name, &encoded] {
+            if self.0.contains_key(name) {
+                Arc::make_mut(&mut self.0).remove(name);
+            }
+        }
     }
 
     /// Takes over those of `other` that are not set here: the first value wins.
     pub fn merge(&mut self, other: &Self) {
-        for (name, value) in &other.0 {
-            self.0.entry(name.clone()).or_insert_with(|| value.clone());
+        for (name, value) in &*other.0 {
+            if !self.0.contains_key(name) {
+                Arc::make_mut(&mut self.0).insert(name.clone(), value.clone());
+            }
         }
     }
 
@@ -414,7 +438,7 @@ impl Properties {
 
     /// All names and values in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.0.iter().map(|(name, value)| (&**name, value))
     }
 
     /// Whether there are none.
@@ -452,18 +476,17 @@ impl Properties {
         &self,
         map: &mut M,
     ) -> Result<(), M::Error> {
-        for (name, value) in &self.0 {
+        for (name, value) in &*self.0 {
             let Ok(text) = std::str::from_utf8(value) else {
                 map.serialize_entry(name, &String::from_utf8_lossy(value))?;
                 map.serialize_entry(&format!("{name}-base64"), &Base64::encode_string(value))?;
                 continue;
             };
-            match text.parse::<u64>() {
-                Ok(number) if NUMBERS.contains(&name.as_str()) => {
-                    map.serialize_entry(name, &number)?;
-                }
-                _ if name == YES_OR_NO && text == "true" => map.serialize_entry(name, &true)?,
-                _ => map.serialize_entry(name, text)?,
+            let number = NUMBERS.contains(&&**name).then(|| text.parse::<u64>().ok());
+            match number.flatten() {
+                Some(number) => map.serialize_entry(name, &number)?,
+                None if name == YES_OR_NO && text == "true" => map.serialize_entry(name, &true)?,
+                None => map.serialize_entry(name, text)?,
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ use sansftp_connector::outcome::Outcome;
 use sansftp_connector::sftp::{Details, KeyState, ServerKey};
 use sansftp_connector::transcript::Record;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{Recorded, Report, Tally};
 
@@ -20,9 +21,9 @@ struct OutcomeEvent<'a> {
     step: Option<usize>,
     #[serde(flatten)]
     outcome: &'a Outcome,
-    /// What List tells of an entry.
+    /// What List tells of an entry, as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    document: Option<serde_json::Value>,
+    document: Option<&'a RawValue>,
 }
 
 /// One outcome.

@@ -27,6 +27,9 @@ pub(crate) use self::serve::{HostCertificateShown, HostKeyShown, Listening, Serv
 use crate::args::{Command, OutputArgs};
 use crate::exit::{Code, Verdict};
 
+/// So many bytes are gathered at most before they are written.
+const GATHERED: usize = 64 << 10;
+
 /// Where everything goes that a command tells.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -38,6 +41,8 @@ pub(crate) struct Output {
     tally: Tally,
     started: Instant,
     reader: Reader,
+    /// Lines that are not written yet: a listing of thousands takes few system calls.
+    gathered: Vec<u8>,
     /// The step that outcomes are told of.
     step: Option<usize>,
     requests: u64,
@@ -182,6 +187,7 @@ impl Output {
             tally: Tally::default(),
             started: Instant::now(),
             reader: Reader::There,
+            gathered: Vec::new(),
             step: None,
             requests: 0,
         }
@@ -203,9 +209,15 @@ impl Output {
 
     /// What became of one document, file or entry.
     pub(crate) fn outcome(&mut self, rows: Rows, outcome: &Outcome) {
+        self.outcome_of_many(rows, outcome);
+        self.settle();
+    }
+
+    /// The same, where more may come at once: [`settle`](Self::settle) follows before anything is waited for.
+    pub(crate) fn outcome_of_many(&mut self, rows: Rows, outcome: &Outcome) {
         self.count(rows, outcome);
         if self.form == Form::Json {
-            self.line(&json::outcome(self.step, outcome));
+            self.gather(&json::outcome(self.step, outcome));
             return;
         }
         let subject = human::subject(&outcome.properties);
@@ -219,13 +231,13 @@ impl Output {
             self.complain("warning", subject.as_deref(), warning);
         }
         if let Some(row) = human::row(rows, outcome, self.detail == Detail::Verbose) {
-            self.line(&match self.step {
+            self.gather(&match self.step {
                 Some(step) => format!("{step}: {row}"),
                 None => row,
             });
         }
         if self.tracked == Tracked::Shown && rows != Rows::List && outcome.status == Status::Ok {
-            self.line(&human::tracked(&outcome.properties));
+            self.gather(&human::tracked(&outcome.properties));
         }
     }
 
@@ -420,7 +432,7 @@ impl Output {
     }
 
     /// One line for what is wrong, one or more for what to do about it.
-    fn complain(&self, how: &str, subject: Option<&str>, error: &Error) {
+    fn complain(&mut self, how: &str, subject: Option<&str>, error: &Error) {
         let mut text = format!("{how} ({}): ", error.class());
         if let Some(step) = self.step
             && !error.message().starts_with("step ")
@@ -435,15 +447,17 @@ impl Output {
         for line in error.hint().unwrap_or_default().lines() {
             text.push_str(&format!("hint: {}\n", printable(line.as_bytes())));
         }
-        self.to_stderr(&text);
+        self.tell_stderr(&text);
     }
 
     /// A remark for people beside the results.
-    fn note(&self, text: &str) {
-        self.to_stderr(&format!("{text}\n"));
+    fn note(&mut self, text: &str) {
+        self.tell_stderr(&format!("{text}\n"));
     }
 
-    fn to_stderr(&self, text: &str) {
+    fn tell_stderr(&mut self, text: &str) {
+        // In the order in which it was told.
+        self.settle();
         // Without standard error there is nobody left to tell.
         let _ = self
             .bars
@@ -451,13 +465,30 @@ impl Output {
     }
 
     fn line(&mut self, text: &str) {
+        self.gather(text);
+        self.settle();
+    }
+
+    fn gather(&mut self, text: &str) {
+        self.gathered.extend_from_slice(text.as_bytes());
+        self.gathered.push(b'\n');
+        if self.gathered.len() > GATHERED {
+            self.settle();
+        }
+    }
+
+    /// Writes what was gathered.
+    pub(crate) fn settle(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        let gathered = std::mem::take(&mut self.gathered);
         if self.reader == Reader::Gone {
             return;
         }
         let written = self.bars.suspend(|| {
             let mut stdout = io::stdout().lock();
-            stdout.write_all(text.as_bytes())?;
-            stdout.write_all(b"\n")?;
+            stdout.write_all(&gathered)?;
             stdout.flush()
         });
         if let Err(error) = written {

@@ -5,7 +5,7 @@
 use sansftp_connector::Connector;
 use sansftp_connector::outcome::Status;
 
-use super::transfer::{Wanted, drive};
+use super::transfer::{News, Wanted, drive};
 use super::{Ended, prepare};
 use crate::output::{Output, Report, Rows};
 use crate::plan::Step;
@@ -31,7 +31,10 @@ pub(super) async fn run(
         step.operation,
         step.documents,
         signals,
-        |outcome| {
+        |news| {
+            let News::Outcome(outcome) = news else {
+                return Wanted::More;
+            };
             match outcome.status {
                 Status::Failed => {
                     failed = true;

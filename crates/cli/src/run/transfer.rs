@@ -2,7 +2,7 @@
 //!
 //! Not the transferring: outcomes are taken as the connector yields them, and told.
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use sansftp_connector::document::Document;
 use sansftp_connector::operation::Operation;
 use sansftp_connector::outcome::Outcome;
@@ -19,6 +19,14 @@ use crate::signals::Signals;
 pub(super) enum Wanted {
     More,
     NoMore,
+}
+
+/// What there is to tell.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News<'a> {
+    Outcome(&'a Outcome),
+    /// Nothing for now: the next is waited for, or there is none.
+    NoneYet,
 }
 
 /// Runs a step and tells of it.
@@ -40,8 +48,11 @@ pub(super) async fn run(
         step.operation,
         step.documents,
         signals,
-        |outcome| {
-            output.outcome(rows, outcome);
+        |news| {
+            match news {
+                News::Outcome(outcome) => output.outcome_of_many(rows, outcome),
+                News::NoneYet => output.settle(),
+            }
             // Files are transferred whether or not anyone reads about it.
             if rows == Rows::List && output.is_unread() {
                 return Wanted::NoMore;
@@ -59,16 +70,26 @@ pub(super) async fn drive<C: Connect>(
     operation: Operation,
     documents: Vec<Document>,
     signals: &mut Signals,
-    mut tell: impl FnMut(&Outcome) -> Wanted,
+    mut tell: impl FnMut(News<'_>) -> Wanted,
 ) -> Result<(), Ended> {
     let cancel = connector.canceller();
     let mut outcomes = connector.run(operation, stream::iter(documents));
     let mut asked = None;
     loop {
+        // Those that are there already; the runtime ends this after so many, and signals have their turn.
+        if let Some(Some(outcome)) = outcomes.next().now_or_never() {
+            if tell(News::Outcome(&outcome)) == Wanted::NoMore {
+                break;
+            }
+            continue;
+        }
+        if tell(News::NoneYet) == Wanted::NoMore {
+            break;
+        }
         tokio::select! {
             outcome = outcomes.next() => match outcome {
                 None => break,
-                Some(outcome) if tell(&outcome) == Wanted::NoMore => break,
+                Some(outcome) if tell(News::Outcome(&outcome)) == Wanted::NoMore => break,
                 Some(_) => {}
             },
             code = signals.next() => {
@@ -79,5 +100,6 @@ pub(super) async fn drive<C: Connect>(
             }
         }
     }
+    tell(News::NoneYet);
     asked.map_or(Ok(()), |code| Err(Ended::Signal(code)))
 }

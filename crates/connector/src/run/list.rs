@@ -45,16 +45,17 @@ pub(super) async fn run<C: Connect>(
     let named = remote_directory(properties, list.remote_directory.as_ref(), &connection)?;
     let directory = resolved(&mut step.session, &named).await?;
     let mut walk = Walk::new(Choice::of_list(list, connection.memory)?, directory);
+    let mut tracked = Tracked::new(&connection);
     let mut well = AllWell::Yes;
     while let Some(batch) = walk.next(&mut step.session).await? {
         for seen in batch {
             let outcome = match seen {
-                Seen::Take(found) => told(&found, properties, &connection),
+                Seen::Take(found) => told(&found, tracked.of(&found, properties)),
                 Seen::Skip(found, reason) => {
-                    Outcome::skipped(own(&found, properties, &connection), reason)
+                    Outcome::skipped(tracked.of(&found, properties), reason)
                 }
                 Seen::Failed(found, error) => {
-                    Outcome::failed(own(&found, properties, &connection), error)
+                    Outcome::failed(tracked.of(&found, properties), error)
                 }
             };
             if outcome.status == Status::Failed {
@@ -81,8 +82,7 @@ pub(super) async fn resolved<C: Connect>(
     }
 }
 
-fn told(found: &Found, properties: &Properties, connection: &Connection) -> Outcome {
-    let own = own(found, properties, connection);
+fn told(found: &Found, own: Properties) -> Outcome {
     let body = match body(&found.entry, &found.directory) {
         Ok(body) => body,
         Err(error) => return Outcome::failed(own, error),
@@ -95,12 +95,6 @@ fn told(found: &Found, properties: &Properties, connection: &Connection) -> Outc
         }),
         ..Outcome::default()
     }
-}
-
-fn own(found: &Found, properties: &Properties, connection: &Connection) -> Properties {
-    let mut own = tracked(found, connection);
-    own.merge(properties);
-    own
 }
 
 fn body(entry: &Entry, directory: &RemotePath) -> Result<Vec<u8>> {
@@ -125,14 +119,51 @@ fn body(entry: &Entry, directory: &RemotePath) -> Result<Vec<u8>> {
     })
 }
 
+/// What the entries of one directory have in common, so that it is made once.
+struct Tracked<'a> {
+    connection: &'a Connection,
+    common: Option<(RemotePath, Properties)>,
+}
+
+impl<'a> Tracked<'a> {
+    fn new(connection: &'a Connection) -> Self {
+        Self {
+            connection,
+            common: None,
+        }
+    }
+
+    /// The tracked properties of an entry, with those that a document brought.
+    fn of(&mut self, found: &Found, properties: &Properties) -> Properties {
+        let common = match &self.common {
+            Some((directory, common)) if *directory == found.directory => common.clone(),
+            _ => {
+                let common = in_common(&found.directory, self.connection);
+                self.common = Some((found.directory.clone(), common.clone()));
+                common
+            }
+        };
+        let mut own = with_own(common, found);
+        own.merge(properties);
+        own
+    }
+}
+
 /// The tracked properties that a listing tells of a file.
 pub(super) fn tracked(found: &Found, connection: &Connection) -> Properties {
+    with_own(in_common(&found.directory, connection), found)
+}
+
+fn in_common(directory: &RemotePath, connection: &Connection) -> Properties {
     let mut properties = Properties::default();
     properties.set("host", connection.host.clone());
     properties.set("port", connection.port.to_string());
+    properties.set("remote-directory", directory.as_bytes().to_vec());
+    properties
+}
+
+fn with_own(mut properties: Properties, found: &Found) -> Properties {
     properties.set("filename", found.entry.name.clone());
-    let directory = found.directory.as_bytes().to_vec();
-    properties.set("remote-directory", directory);
     if !found.relative.is_empty() {
         properties.set("relative-path", found.relative_path());
     }
