@@ -155,6 +155,15 @@ pub trait Reader: Send + 'static {
     /// The attributes of the open file, whatever its name means by now.
     fn stat(&mut self) -> impl Future<Output = Result<Attrs, RemoteError>> + Send;
 
+    /// [`stat`](Self::stat), and where that is a gain, reading begun from the first byte in the same round trip,
+    /// `expected` bytes being thought to come. [`start`](Self::start) follows, and may begin elsewhere.
+    fn stat_and_read(
+        &mut self,
+        _expected: Option<u64>,
+    ) -> impl Future<Output = Result<Attrs, RemoteError>> + Send {
+        self.stat()
+    }
+
     /// Where the first [`chunk`](Self::chunk) begins (0 unless told), and how many bytes are
     /// expected from there, so that no more is asked for in vain. Reading goes on to the end of
     /// the file whatever was expected. Told before the first chunk, if at all.

@@ -180,7 +180,9 @@ async fn cause<R: Remote>(
                 if there.kind == FileKind::File && matches!(doing, Doing::Listing(_)) =>
             {
                 let message = format!("{doing}: {used} is a file, not a directory ({error})");
-                return Ok(Some(Error::new(Class::Failure, message)));
+                return Ok(Some(Error::new(Class::Failure, message).with_hint(
+                    "name the directory that it lies in, and the file by file-filter (--file-filter NAME)",
+                )));
             }
             Seen::There(there)
                 if there.kind == FileKind::Directory && !matches!(doing, Doing::Listing(_)) =>

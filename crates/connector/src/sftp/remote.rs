@@ -318,6 +318,12 @@ impl Reader for SftpReader {
         Ok(convert::attrs(&attrs))
     }
 
+    async fn stat_and_read(&mut self, expected: Option<u64>) -> Result<Attrs, RemoteError> {
+        self.file.set_in_flight(self.share.bytes());
+        let attrs = self.file.stat_and_read(expected).await;
+        Ok(convert::attrs(&attrs.map_err(convert::error)?))
+    }
+
     fn start(&mut self, offset: u64, expected: Option<u64>) {
         self.file
             .start(offset, expected.map(|it| offset.saturating_add(it)));

@@ -290,8 +290,8 @@ pub(super) struct Share {
     memory: usize,
 }
 
-/// The most that pays for a single file.
-const MOST: usize = 16 << 20;
+/// The most that pays for a single file: what the largest receive window of the driver is worth.
+const MOST: usize = 24 << 20;
 /// What each file may have at least: one piece of the usual length.
 const LEAST: usize = 32 << 10;
 

@@ -324,6 +324,11 @@ impl<R: Reader> Reader for TranscribedReader<R> {
         noted(line, self.reader().stat()).await
     }
 
+    async fn stat_and_read(&mut self, expected: Option<u64>) -> Result<Attrs, RemoteError> {
+        let line = self.open.as_ref().map(|open| open.line("fstat"));
+        noted(line, self.reader().stat_and_read(expected)).await
+    }
+
     fn start(&mut self, offset: u64, expected: Option<u64>) {
         self.from = offset;
         self.reader().start(offset, expected);

@@ -56,13 +56,13 @@ impl Credit {
         self.held = self.held.saturating_sub(bytes);
     }
 
-    /// How many bytes the window is to be adjusted by now: half a target at a time, so that
-    /// adjustments stay rare.
+    /// How many bytes the window is to be adjusted by now: a quarter of a target at a time. Adjustments
+    /// stay rare, and a far peer that has three quarters under way never waits for one.
     pub(super) fn due(&mut self) -> Option<u32> {
         let owed = self
             .target
             .saturating_sub(self.window.saturating_add(self.held));
-        if owed == 0 || owed < self.target / 2 {
+        if owed == 0 || owed < self.target / 4 {
             return None;
         }
         // Cannot exceed the target, a u32: RFC 4254 §5.2 forbids windows above 2³²-1.
@@ -70,7 +70,7 @@ impl Credit {
         Some(owed)
     }
 
-    /// Aims at another window. A larger one is given as soon as half of it is owed; a smaller one is
+    /// Aims at another window. A larger one is given as soon as a quarter of it is owed; a smaller one is
     /// reached as the peer uses up what it has.
     pub(super) const fn set_target(&mut self, target: u32) {
         self.target = target;
@@ -148,16 +148,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credit_is_given_back_by_half_windows_and_only_for_what_was_taken() {
+    fn credit_is_given_back_by_quarters_and_only_for_what_was_taken() {
         let mut credit = Credit::new(1000, 600);
         assert_eq!(credit.spend(600), Ok(600));
         assert_eq!(credit.due(), None, "nothing was taken");
-        credit.take(499);
-        assert_eq!(credit.due(), None, "less than half");
+        credit.take(249);
+        assert_eq!(credit.due(), None, "less than a quarter");
         credit.take(1);
-        assert_eq!(credit.due(), Some(500));
+        assert_eq!(credit.due(), Some(250));
         assert_eq!(credit.due(), None, "not twice");
-        assert_eq!((credit.window(), credit.held()), (900, 100));
+        assert_eq!((credit.window(), credit.held()), (650, 350));
     }
 
     #[test]

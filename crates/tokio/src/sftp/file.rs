@@ -43,7 +43,11 @@ impl ReadFile {
 
     /// Where the first [`chunk`](Self::chunk) begins, 0 unless told, and how long the file is thought
     /// to be from its beginning: only the pace follows that. To be told before the first chunk.
-    pub const fn start(&mut self, offset: u64, size_hint: Option<u64>) {
+    pub fn start(&mut self, offset: u64, size_hint: Option<u64>) {
+        if self.job.is_some() && (offset, size_hint) == (self.offset, self.size_hint) {
+            return;
+        }
+        self.end_job();
         self.offset = offset;
         self.size_hint = size_hint;
     }
@@ -100,6 +104,26 @@ impl ReadFile {
     /// [`SftpError`]
     pub async fn stat(&self) -> Result<Attrs, SftpError> {
         self.sftp.inner.fstat(&self.handle).await
+    }
+
+    /// [`stat`](Self::stat), and reading begun from the first byte without waiting for the answer: requests for the
+    /// file go behind it in the same flight, and a server takes those of one file in their order (draft -02 §6.1).
+    /// [`start`](Self::start) may still say where it is to begin instead.
+    ///
+    /// # Errors
+    /// [`SftpError`]
+    pub async fn stat_and_read(&mut self, size_hint: Option<u64>) -> Result<Attrs, SftpError> {
+        let inner = Arc::clone(&self.sftp.inner);
+        let handle = self.handle.clone();
+        let mut stat = pin!(inner.fstat(&handle));
+        // Asked now.
+        let asked = poll_fn(|cx| Poll::Ready(stat.as_mut().poll(cx))).await;
+        self.start(0, size_hint);
+        self.job()?;
+        match asked {
+            Poll::Ready(attrs) => attrs,
+            Poll::Pending => stat.await,
+        }
     }
 
     /// Closes the file and waits for the answer.

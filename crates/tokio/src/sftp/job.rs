@@ -38,8 +38,8 @@ pub(super) trait Job: Send + Sync {
     }
     /// It minds the window, which is used up.
     fn window_used_up(&self) {}
-    /// As [`Planner::receive_window`].
-    fn receive_window(&self, _bytes: usize) {}
+    /// As [`Planner::worth_having`].
+    fn worth_having(&self, _bytes: usize) {}
 }
 
 /// A request that was sent and what the planner knows it by, if one was wanted.
@@ -71,8 +71,8 @@ pub(super) trait Planner: Send {
     fn window_used_up(&mut self) -> bool {
         false
     }
-    /// The server sends so many bytes, and no more before some are taken.
-    fn receive_window(&mut self, _bytes: usize) {}
+    /// So many bytes of files are worth having under way.
+    fn worth_having(&mut self, _bytes: usize) {}
 }
 
 /// A planner under way: its requests, its owner, its failure.
@@ -229,8 +229,8 @@ impl<P: Planner> Job for Running<P> {
         }
     }
 
-    fn receive_window(&self, bytes: usize) {
-        self.lock().planner.receive_window(bytes);
+    fn worth_having(&self, bytes: usize) {
+        self.lock().planner.worth_having(bytes);
     }
 }
 
@@ -352,10 +352,10 @@ impl Planner for Reading {
         self.plan.finished().is_some()
     }
 
-    /// What is asked for far beyond it does not come sooner: it would only lie here once it has come,
-    /// where the disk is slower than the way.
-    fn receive_window(&mut self, bytes: usize) {
-        self.worth = bytes.saturating_add(bytes / 2);
+    /// What is asked for beyond it does not come sooner: it would only lie here once it has come, where
+    /// the disk is slower than the way.
+    fn worth_having(&mut self, bytes: usize) {
+        self.worth = bytes;
         self.plan.set_max_in_flight(self.allowed.min(self.worth));
     }
 }
@@ -643,19 +643,19 @@ mod tests {
                 while reading.poll_chunk().is_ready() {}
             }
         };
-        // The owner's word, the window, and the requests then: begun with four, doubled by each round.
-        for (allowed, window, expected) in [
-            (1000, 40, 4),
-            (1000, 40, 6),
-            (1000, 100, 6),
-            (1000, 100, 12),
-            (50, 100, 5),
-            (1000, 20, 3),
+        // The owner's word, what is worth it, and the requests then: begun with four, doubled by each round.
+        for (allowed, worth, expected) in [
+            (1000, 60, 4),
+            (1000, 60, 6),
+            (1000, 150, 6),
+            (1000, 150, 12),
+            (50, 150, 5),
+            (1000, 30, 3),
         ] {
             reading.set_in_flight(allowed);
-            reading.receive_window(window);
+            reading.worth_having(worth);
             let tickets = asked(&mut reading);
-            assert_eq!(tickets.len(), expected, "{allowed} {window}");
+            assert_eq!(tickets.len(), expected, "{allowed} {worth}");
             come(&mut reading, tickets);
         }
     }

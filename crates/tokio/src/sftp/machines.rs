@@ -332,7 +332,7 @@ impl Session {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
-        job.receive_window(self.pace.window());
+        job.worth_having(self.pace.worth());
         self.jobs.push(job);
         Ok(())
     }
@@ -373,8 +373,8 @@ impl Session {
             *progress = now;
             if let Some(window) = self.pace.arrived(arrived, now) {
                 mux.set_window(self.channel, window);
-                let window = self.pace.window();
-                self.jobs.iter().for_each(|job| job.receive_window(window));
+                let worth = self.pace.worth();
+                self.jobs.iter().for_each(|job| job.worth_having(worth));
             }
         }
         self.close_handles();

@@ -229,10 +229,10 @@ fn compare(shown: &str, expected: &str) {
 async fn downloads_are_held_up_by_what_is_asked_for_and_by_nothing_else() {
     let expected = "
         ms   1MiB 4MiB default
-        20   40   91   96
-        50   17   39   43
-        100   8   20   23
-        200   4   10   11";
+        20   41  131  161
+        50   17   55   81
+        100   8   28   43
+        200   4   14   22";
     let mut table = String::from("ms 1MiB 4MiB default\n");
     for millis in ROUND_TRIPS {
         let _ = write!(table, "{millis}");
@@ -250,10 +250,10 @@ async fn downloads_are_held_up_by_what_is_asked_for_and_by_nothing_else() {
 async fn uploads_are_held_up_by_the_servers_window_and_less_over_several_channels() {
     let expected = "
         ms   2MiBx1 2MiBx4 2MiBx8 8MiBx1
-        20   44     98     107    126
-        50   19     43     54     57
-        100  10     22     29     30
-        200   5     11     15     15";
+        20   70    110     110    150
+        50   31     52     57     71
+        100  16     27     30     37
+        200   8     14     15     19";
     let mut table = String::from("ms 2MiBx1 2MiBx4 2MiBx8 8MiBx1\n");
     for millis in ROUND_TRIPS {
         let _ = write!(table, "{millis}");

@@ -183,7 +183,20 @@ impl<C: Connect> Hand<'_, C> {
             Err(error) => return Err(explain(remote, Doing::Opening(path), error).await.into()),
         };
         let looked = |error| plain(Doing::Looking(path), error);
-        let before = reader.stat().await.map_err(looked)?;
+        let fresh = reading.sink.is_none()
+            && taken
+                .as_ref()
+                .is_none_or(|it| part_of(it.state()).is_none());
+        let before = match item
+            .listed
+            .size
+            .filter(|_| fresh && item.listed.kind == FileKind::File)
+        {
+            // What came is dropped where the file turns out to be another.
+            Some(listed) => reader.stat_and_read(Some(listed)).await,
+            None => reader.stat().await,
+        };
+        let before = before.map_err(looked)?;
         if matches!(before.kind, FileKind::Directory | FileKind::Other) {
             return Err(Error::new(Class::Failure, format!("{path} is no file")).into());
         }

@@ -69,6 +69,15 @@ const TREE: [&str; 6] = [
 ];
 
 #[tokio::test]
+async fn a_directory_that_is_a_file_is_told_with_how_to_name_one() {
+    let server = server_with(&["out"]);
+    let outcomes = list(&server, 0, List::default()).await;
+    let error = outcomes[0].error.as_ref().unwrap();
+    assert!(error.to_string().contains("out is a file, not a directory"));
+    assert!(error.hint().unwrap().contains("--file-filter"));
+}
+
+#[tokio::test]
 async fn a_recursive_listing_shows_every_level_and_max_depth_ends_it() {
     let server = server_with(&TREE);
     for sort in [Sort::Name, Sort::None] {

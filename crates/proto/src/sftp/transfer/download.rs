@@ -18,6 +18,10 @@ use std::collections::VecDeque;
 /// Requests that a download begins with: enough that a small file and its end take one round trip.
 const FIRST_REQUESTS: usize = 4;
 
+/// So many bytes are asked for at the beginning of a file that is known to have them, whatever the length of a
+/// request: far away each round trip counts, and a bandwidth below that is found by what comes.
+const FIRST_BYTES: u64 = 4 << 20;
+
 /// How far, in windows, a download out of order may run ahead of its slowest request.
 const LEAD: u64 = 4;
 
@@ -124,6 +128,11 @@ impl Download {
             ..plan
         };
         let first = (plan.request_len as usize).saturating_mul(FIRST_REQUESTS);
+        let known = plan
+            .size_hint
+            .map_or(0, |it| it.saturating_sub(plan.offset));
+        let known = usize::try_from(known.min(FIRST_BYTES)).unwrap_or(first);
+        let first = first.max(known);
         Self {
             plan,
             segments: VecDeque::new(),
