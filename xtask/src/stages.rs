@@ -63,6 +63,19 @@ pub(crate) fn nightly(minutes: u64) -> Result<(), Failure> {
             RECORDER,
         ]))
     };
+    let faults = || {
+        let sweeps = [
+            "test",
+            "--release",
+            "-p",
+            "sansftp-connector",
+            "--lib",
+            "faults::",
+            "--",
+            "--nocapture",
+        ];
+        succeed(cargo(&sweeps).env("SANSFTP_EVERY_FAULT", "1"))
+    };
     let fuzz = || fuzz::smoke(minutes * 60, &[]);
     // Every row once, so that none rots; what it costs is measured by whoever has a machine of his own.
     let trial = Bench {
@@ -81,9 +94,10 @@ pub(crate) fn nightly(minutes: u64) -> Result<(), Failure> {
     let trial = || bench::run(&trial);
     let bench = || bench::run(&large);
     let budget = || budget::run();
-    let stages: [(&'static str, &Check<'_>); 5] = [
+    let stages: [(&'static str, &Check<'_>); 6] = [
         ("fuzz", &fuzz),
         ("long tests", &long_tests),
+        ("every fault", &faults),
         ("budget", &budget),
         ("bench trial", &trial),
         ("bench", &bench),

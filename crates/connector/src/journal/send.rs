@@ -462,6 +462,27 @@ impl Sending {
         Ok(())
     }
 
+    /// After the file that was made to be appended to was taken away again: nothing of the document
+    /// stands anywhere.
+    ///
+    /// # Errors
+    /// As [`begun`](Self::begun).
+    pub async fn withdrawn(&mut self) -> Result<()> {
+        self.record("claimed", |transaction, ticket, owner| {
+            transaction
+                .prepare_cached(
+                    "UPDATE sends SET state = 'claimed', path = NULL, base = NULL, \
+                     standing = NULL WHERE id = ?1 AND claims = ?2 AND owner = ?3 \
+                     AND state = 'appending'",
+                )?
+                .execute(params![ticket.id, ticket.claims, owner])
+        })
+        .await?;
+        self.state = SendState::Claimed;
+        self.noted = Noted::default();
+        Ok(())
+    }
+
     /// After it is whole under its name.
     ///
     /// # Errors

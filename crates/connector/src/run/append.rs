@@ -128,7 +128,14 @@ async fn reopen<R: Remote>(
         start,
         ..
     } = *target;
-    let mut writer = open_write(remote, path, WriteMode::Existing).await?;
+    let opened = open_write(remote, path, WriteMode::Existing).await;
+    let mut writer = opened.map_err(|error| match error.class() {
+        Class::NotFound => error.with_hint(
+            "it was being appended to; if the receiver took it, see what of it arrived: sansftp \
+             journal forget lets all of it be sent again",
+        ),
+        _ => error,
+    })?;
     let found = known_size(&mut writer, path).await?;
     let (acknowledged, sent) = (flow.acknowledged(), flow.sent());
     let fits = start.saturating_add(acknowledged)..=start.saturating_add(sent);

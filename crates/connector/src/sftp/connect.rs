@@ -2,6 +2,9 @@
 //!
 //! What is shown to each server on the way is in `party`.
 
+#[cfg(test)]
+mod over;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,9 +17,9 @@ use sansftp_tokio::{Answerer, ChannelStream, Client, ConnectError, Credentials, 
 use super::algorithms;
 use super::certified::{HostCertificate, Shown};
 use super::learn;
-use super::party::{Party, Place};
+use super::party::{self, Party};
 use super::remote::{Held, SftpRemote};
-use super::sessions::{Inside, Sessions};
+use super::sessions::{Door, Inside, Place, Sessions};
 use super::trust::{Judge, Judgement, show_key};
 use super::way::{self, Stop};
 use crate::connection::Connection;
@@ -65,7 +68,7 @@ impl SftpConnect {
         answerer: Option<Arc<dyn Answerer>>,
         sessions: &Sessions,
     ) -> Result<Self> {
-        let party = |stop| Party::new(stop, Place::End, answerer.clone(), sessions);
+        let party = |stop| Party::new(stop, party::Place::End, answerer.clone(), sessions);
         Self::with(connection, answerer.clone(), sessions, party)
     }
 
@@ -87,7 +90,7 @@ impl SftpConnect {
             // One clock runs for the whole way.
             stop.connection.connect_timeout = connection.connect_timeout;
         }
-        let jump = |stop| Party::new(stop, Place::Jump, answerer.clone(), sessions);
+        let jump = |stop| Party::new(stop, party::Place::Jump, answerer.clone(), sessions);
         Ok(Self {
             connection: connection.clone(),
             way,
@@ -192,21 +195,31 @@ impl Connect for SftpConnect {
     type Remote = SftpRemote;
 
     async fn connect(&self) -> Result<SftpRemote> {
-        let door = self
-            .end
-            .door
-            .as_ref()
-            .expect("whoever is only looked at is not entered");
-        let place = door.enter().await?;
+        let place = self.door().enter().await?;
         let jumped = self.jump().await?;
         let line = self.line(&jumped, &self.end).await?;
-        let (mut client, inside) = self.admitted(&self.end, line).await?;
-        let held = Held {
+        let (client, inside) = self.admitted(&self.end, line).await?;
+        self.open(client, self.held(place, inside, jumped)).await
+    }
+}
+
+impl SftpConnect {
+    fn door(&self) -> &Door {
+        let door = self.end.door.as_ref();
+        door.expect("whoever is only looked at is not entered")
+    }
+
+    fn held(&self, place: Place, inside: Inside, jumped: Vec<Jumped>) -> Held {
+        Held {
             sessions: self.sessions.clone(),
             jumped,
             _inside: inside,
             _place: place,
-        };
+        }
+    }
+
+    /// Begins SFTP on a connection that is authenticated.
+    async fn open(&self, mut client: Client, held: Held) -> Result<SftpRemote> {
         let (sftp, home) = client
             .sftp_at_home()
             .await
@@ -231,9 +244,7 @@ impl Connect for SftpConnect {
             client, sftp, details, home, memory, channels, held,
         ))
     }
-}
 
-impl SftpConnect {
     /// The certificate that was shown, if it counts.
     fn vouching(&self, shown: &Shown) -> Option<HostCertificate> {
         let certificate = shown.certificate.as_ref()?;

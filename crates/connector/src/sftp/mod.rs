@@ -8,6 +8,8 @@ mod certified;
 mod connect;
 mod convert;
 mod credentials;
+#[cfg(test)]
+mod faults;
 mod learn;
 mod party;
 mod remote;

@@ -32,6 +32,7 @@ use super::source::Source;
 use super::upload::Found;
 use crate::document::{Body, Properties};
 use crate::error::{Class, Error, Result};
+use crate::journal::SendState;
 use crate::names;
 use crate::operation::{IfExists, Send, setting};
 use crate::outcome::{Outcome, SkipReason, Status};
@@ -359,19 +360,64 @@ impl Sending<'_> {
             }
         }
         self.leave_to_another(step).await;
-        // The name that was about to be claimed is not, once the file is gone that was to get it.
-        if let (Some(temporary), true) = (&self.ours.temporary, self.stage == Stage::Publish)
-            && let Err(why) = self.record.begun(temporary, &self.name).await
+        if let (Some(temporary), Stage::Publish) = (self.ours.temporary.clone(), self.stage) {
+            match self.is_unpublished(step).await {
+                // The name that was about to be claimed is not, once the file is gone that was to get it.
+                true => {
+                    if let Err(why) = self.record.begun(&temporary, &self.name).await {
+                        error = error.with_note(why);
+                    }
+                }
+                false => {
+                    self.ours.temporary = None;
+                    error = error
+                        .with_note(format_args!("the next run sees what became of {temporary}"));
+                }
+            }
+        }
+        let mut error = self.cleaned_up(step, error).await;
+        if let (Some(path), true) = (&self.ours.incomplete, self.append.created)
+            && step.session.is_open()
+            && matches!(look(step.session.remote(), path).await, Ok(None))
+            && let Err(why) = self.record.withdrawn().await
         {
             error = error.with_note(why);
         }
-        let error = self.cleaned_up(step, error).await;
         if let Some(entry) = self.record.take()
             && let Err(why) = entry.failed(&error).await
         {
             return error.with_note(why);
         }
         error
+    }
+
+    /// Whether the temporary file certainly has not got the name that the journal has for it. Without a journal
+    /// nobody will ever look again, and it is cleared away.
+    async fn is_unpublished<C: Connect>(&self, step: &Step<C>) -> bool {
+        let Some(entry) = self.record.entry() else {
+            return true;
+        };
+        let SendState::Publishing {
+            temporary: Some(temporary),
+            path,
+            size: Some(size),
+            sha256: Some(sha256),
+        } = entry.state()
+        else {
+            return true;
+        };
+        if !step.session.is_open() {
+            return false;
+        }
+        let (remote, stop) = (step.session.remote(), step.session.stop());
+        let Ok(there) = look(remote, temporary).await else {
+            return false;
+        };
+        let content = (*size, *sha256);
+        let published = self
+            .was_published(remote, temporary, there, path, content, stop)
+            .await;
+        matches!(published, Ok(false))
     }
 
     /// A file that was made to be appended to, and holds more than was sent, is another writer's as

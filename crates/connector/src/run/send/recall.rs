@@ -196,7 +196,7 @@ impl Sending<'_> {
     }
 
     /// Whether the temporary file has got this name. A second name of it that is left goes.
-    async fn was_published<R: Remote>(
+    pub(super) async fn was_published<R: Remote>(
         &self,
         remote: &R,
         temporary: &RemotePath,

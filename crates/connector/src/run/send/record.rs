@@ -98,6 +98,13 @@ impl Record {
         }
     }
 
+    pub(in crate::run) async fn withdrawn(&mut self) -> Result<()> {
+        match &mut self.entry {
+            Some(entry) => entry.withdrawn().await,
+            None => Ok(()),
+        }
+    }
+
     pub(in crate::run) async fn published(&mut self, path: &RemotePath) -> Result<()> {
         match &mut self.entry {
             Some(entry) => entry.published(path).await,

@@ -59,7 +59,10 @@ impl MemFs {
         let len = file.stat()?.size.unwrap_or_default();
         // More than that is a hole.
         let len = usize::try_from(len.min(self.quota.most)).unwrap_or(usize::MAX);
-        Ok(file.read_at(0, len)?.pieces().flatten().copied().collect())
+        let data = file.read_at(0, len)?;
+        let mut contents = Vec::with_capacity(data.len());
+        data.pieces().for_each(|it| contents.extend_from_slice(it));
+        Ok(contents)
     }
 
     fn open_file(&self, path: &[u8], flags: OpenFlags, attrs: &Attrs) -> Outcome<MemFile> {
