@@ -9,6 +9,7 @@
 mod get;
 mod scene;
 mod send;
+mod syscalls;
 mod watch;
 
 /// How much of it.

@@ -37,9 +37,9 @@ pub(crate) struct Scene {
 }
 
 /// What a run came to that was not killed, or was too fast to be.
-struct Ran {
-    code: Option<i32>,
-    outcomes: Vec<Value>,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) outcomes: Vec<Value>,
     stderr: String,
 }
 
@@ -106,7 +106,7 @@ impl Scene {
         self.work.path().join("journal")
     }
 
-    fn program(&self, command: &str, directory: &str, words: &[String]) -> Command {
+    pub(crate) fn program(&self, command: &str, directory: &str, words: &[String]) -> Command {
         let (user, port, key, known) = match &self.host {
             Host::Serve(serve) => (
                 serve.user(),
@@ -207,7 +207,7 @@ impl Scene {
 }
 
 /// Runs it, killed so long after its outcome of that number; or, with none, to its end.
-fn run(mut program: Command, kill: Option<(usize, Duration)>) -> Ran {
+pub(crate) fn run(mut program: Command, kill: Option<(usize, Duration)>) -> Ran {
     let mut child = program.spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut stderr = child.stderr.take().unwrap();

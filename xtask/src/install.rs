@@ -80,6 +80,15 @@ const CLIENTS: &[Need] = &[
         places: &["/usr/bin/make", "/usr/local/bin/make"],
     },
     Need {
+        package: "rsync",
+        places: &["/usr/bin/rsync", "/usr/local/bin/rsync"],
+    },
+    // Kills the program before its system calls, and tells their order.
+    Need {
+        package: "strace",
+        places: &["/usr/bin/strace", "/usr/local/bin/strace"],
+    },
+    Need {
         package: "ssh-audit",
         places: &["/usr/bin/ssh-audit", "/usr/local/bin/ssh-audit"],
     },

@@ -4,6 +4,7 @@
 
 mod bench;
 mod budget;
+mod bugs;
 mod conformance;
 mod fuzz;
 mod install;
@@ -37,6 +38,8 @@ cargo xtask COMMAND
                                       clients that are here are started, and docs/conformance.md is written
   conformance --listen PORT           the same on a client that comes to that port, once for each rule; with a command
         [--run COMMAND]               it is made to come
+  bugs [--write] [NAME...]            makes mistakes on purpose, one at a time, and looks which tests catch each;
+                                      --write puts the table into docs/proof.md
   corpus --record                     records the sessions of tests/recordings anew, against the stock sshd
   nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmarks
 ";
@@ -106,6 +109,14 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<(), Failure> {
         "budget" => {
             nothing_left(arguments)?;
             budget::run()
+        }
+        "bugs" => {
+            let tables = if arguments.contains("--write") {
+                Tables::Written
+            } else {
+                Tables::Printed
+            };
+            bugs::run(tables, &rest(arguments)?)
         }
         "interop" => {
             nothing_left(arguments)?;

@@ -40,6 +40,9 @@
 )]
 
 pub mod auth;
+#[cfg(sansftp_bugs)]
+#[doc(hidden)]
+pub mod bugs;
 pub mod config;
 pub mod connection;
 pub mod crypto;

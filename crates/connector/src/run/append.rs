@@ -43,6 +43,10 @@ impl Append {
         flow: &mut Flow,
         record: &mut Record,
     ) -> Result<Appended> {
+        #[cfg(sansftp_bugs)]
+        if sansftp_proto::bugs::seeded("appended-again") {
+            self.start = None;
+        }
         let (mut writer, at) = match self.start {
             None => {
                 let writer = self.begin(&target).await?;

@@ -350,6 +350,10 @@ impl<R: Role> Mux<R> {
 
     /// Tells the peer that it may send more, if that is worth a message by now.
     pub(super) fn adjust_window(&mut self, id: ChannelId) {
+        #[cfg(sansftp_bugs)]
+        if crate::bugs::seeded("window-never-returned") {
+            return;
+        }
         if let Some(channel) = self.channels.get(id)
             && let Some(bytes) = channel.adjustment()
         {

@@ -96,6 +96,12 @@ impl<C: Connect> Hand<'_, C> {
             if let Some(taken) = taken {
                 record(taken, directory, &complete, modified, &place).await?;
             }
+            #[cfg(sansftp_bugs)]
+            if sansftp_proto::bugs::seeded("journal-first")
+                && let Some(taken) = taken
+            {
+                taken.delivered(Some(&place)).await?;
+            }
             match directory.place(complete, &chosen, rule, trace).await? {
                 Settled::Placed(placed) => {
                     if let Some(taken) = taken {

@@ -576,6 +576,12 @@ impl<'a, C: Connect> Hand<'a, C> {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let attrs = fetched.attrs;
+        #[cfg(sansftp_bugs)]
+        if sansftp_proto::bugs::seeded("deleted-before-delivery") {
+            let (now, early) = (Delivered::Now, &mut None);
+            self.after(item, &attrs, now, early, outcome).await?;
+            return self.deliver(item, fetched, taken, outcome).await;
+        }
         self.deliver(item, fetched, taken, outcome).await?;
         self.after(item, &attrs, Delivered::Now, taken, outcome)
             .await
