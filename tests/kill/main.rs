@@ -7,6 +7,7 @@
 //! Not the judgement after a failure of every single request: the connector's own tests play that on servers in memory.
 
 mod get;
+mod local;
 mod scene;
 mod send;
 mod syscalls;

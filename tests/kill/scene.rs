@@ -137,6 +137,10 @@ impl Scene {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        #[cfg(sansftp_bugs)]
+        if let Some(name) = std::env::var_os("SANSFTP_BUG") {
+            program.env("SANSFTP_BUG", name);
+        }
         program
     }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, Scale, Tables};
-use crate::run::{self, cargo, succeed};
+use crate::run::{self, cargo, command, succeed};
 use crate::{Failure, bench, budget, fuzz, install, tidy};
 
 /// A name and what is done under it.
@@ -132,6 +132,10 @@ fn tests() -> Result<(), Failure> {
     // Past the capture of the tests' own output, where it would not be seen.
     if let Err(error) = File::options().read(true).write(true).open("/dev/fuse") {
         println!("NOT TRIED: sshfs, because /dev/fuse cannot be opened: {error}");
+    }
+    let disk = ["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"];
+    if succeed(&mut command("unshare", &disk)).is_err() {
+        println!("NOT TRIED: full and read-only disks, because none can be mounted here");
     }
     Ok(())
 }

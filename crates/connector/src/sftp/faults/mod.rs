@@ -438,12 +438,18 @@ fn point(
 
 fn judge_first(ran: &Ran, strike: Option<Strike>, sides: &Sides) -> Result<(), String> {
     nothing_unnamed(sides, &ran.said())?;
-    if strike.is_some_and(|it| it.harm == Harm::Stall) {
+    if strike.is_some_and(|it| matches!(it.harm, Harm::Stall | Harm::Silence)) {
         let errors = ran.outcomes.iter().filter_map(|it| it.error.as_ref());
         for error in errors {
-            let in_time = matches!(error.class(), Class::Timeout | Class::Disconnected);
-            if !in_time && !error.message().contains("no answer in time") {
+            let in_time = matches!(error.class(), Class::Timeout | Class::Disconnected)
+                || error.message().contains("no answer in time");
+            if !in_time {
                 return Err(format!("not a matter of time: {error:?}"));
+            }
+            // The stage of connecting, the request that waits, or that nothing at all came.
+            let told = ["timed out during", "(no answer to", "a sign of life"];
+            if !told.iter().any(|it| error.message().contains(it)) {
+                return Err(format!("it does not say what it waited for: {error:?}"));
             }
         }
     }

@@ -25,11 +25,19 @@ pub(super) enum Harm {
     Half,
     /// Neither it nor anything behind it arrives; the other direction goes on.
     Stall,
+    /// Neither it nor anything else arrives, in either direction; nobody is told.
+    Silence,
     /// One bit of it arrives inverted.
     Flip,
 }
 
-pub(super) const HARMS: [Harm; 4] = [Harm::Cut, Harm::Half, Harm::Stall, Harm::Flip];
+pub(super) const HARMS: [Harm; 5] = [
+    Harm::Cut,
+    Harm::Half,
+    Harm::Stall,
+    Harm::Silence,
+    Harm::Flip,
+];
 
 /// The packet that is harmed: its number in its direction, over all connections of a run. Identification lines count.
 #[derive(Clone, Copy, Debug)]
@@ -115,8 +123,9 @@ impl Net {
     async fn relay(self, near: DuplexStream, far: DuplexStream) {
         let (from_client, to_client) = tokio::io::split(near);
         let (from_server, to_server) = tokio::io::split(far);
-        let up = self.lane(Direction::ToServer, from_client, to_server);
-        let down = self.lane(Direction::ToClient, from_server, to_client);
+        let silent = AtomicBool::new(false);
+        let up = self.lane(Direction::ToServer, from_client, to_server, &silent);
+        let down = self.lane(Direction::ToClient, from_server, to_client, &silent);
         // Whatever breaks one direction drops both.
         let _ = tokio::try_join!(up, down);
     }
@@ -130,6 +139,7 @@ impl Net {
         direction: Direction,
         from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
+        silent: &AtomicBool,
     ) -> io::Result<()> {
         let mut packets = Packets::new(from);
         while let Some(mut packet) = packets.next().await? {
@@ -148,6 +158,7 @@ impl Net {
                         return Err(io::ErrorKind::ConnectionReset.into());
                     }
                     Harm::Stall => std::future::pending().await,
+                    Harm::Silence => silent.store(true, Ordering::SeqCst),
                     // Another byte in each packet, the length and the tag included.
                     Harm::Flip => {
                         let place = (number * 7919 + 5) % packet.len();
@@ -155,7 +166,13 @@ impl Net {
                     }
                 }
             }
+            if silent.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
             to.write_all(&packet).await?;
+        }
+        if silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
         }
         to.shutdown().await
     }
