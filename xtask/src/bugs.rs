@@ -22,6 +22,7 @@ struct Bug {
 const PROTO: &[&str] = &["-p", "sansftp-proto", "--lib"];
 const CONNECTOR: &[&str] = &["-p", "sansftp-connector", "--lib"];
 const KILL: &[&str] = &["-p", "sansftp-tests", "--test", "kill"];
+const EVIL: &[&str] = &["-p", "sansftp-tests", "--test", "connector"];
 const SCRIPTED: &[&str] = &["-p", "sansftp-tests", "--test", "proto"];
 
 const BUGS: &[Bug] = &[
@@ -47,13 +48,13 @@ const BUGS: &[Bug] = &[
         name: "rename-believed",
         what: "a server's OK to a rename is believed",
         target: CONNECTOR,
-        tests: "run::tests::",
+        tests: "run::tests::send::believed",
     },
     Bug {
         name: "journal-first",
         what: "the journal has a delivery before the file has its name",
-        target: CONNECTOR,
-        tests: "sftp::faults::cases::get_and_delete",
+        target: KILL,
+        tests: "syscalls::get_and_delete_killed_before_its",
     },
     Bug {
         name: "taken-for-unpublished",
@@ -71,13 +72,13 @@ const BUGS: &[Bug] = &[
         name: "close-ignored",
         what: "a server's refusal to close a written file is ignored",
         target: CONNECTOR,
-        tests: "run::tests::send",
+        tests: "run::tests::send::believed",
     },
     Bug {
         name: "names-unchecked",
         what: "a name that the server lists may hold a slash",
-        target: CONNECTOR,
-        tests: "run::tests::select",
+        target: EVIL,
+        tests: "evil",
     },
     Bug {
         name: "window-never-returned",
@@ -89,13 +90,13 @@ const BUGS: &[Bug] = &[
         name: "strict-kex-unchecked",
         what: "with strict key exchange other messages are taken before NEWKEYS",
         target: SCRIPTED,
-        tests: "swindles",
+        tests: "strict",
     },
     Bug {
         name: "host-key-unproven",
         what: "the server's signature over the exchange hash is not verified",
         target: SCRIPTED,
-        tests: "",
+        tests: "swindles",
     },
     Bug {
         name: "user-unproven",

@@ -159,6 +159,8 @@ struct State {
     calls: Vec<String>,
     faults: Vec<Fault>,
     refusals: Vec<(String, RemoteErrorKind)>,
+    /// Whether plain renames say that they did, and do nothing.
+    pretends: bool,
     cuts: Vec<(String, usize)>,
     hangs: Option<(usize, When)>,
     interferences: Vec<(String, Interference)>,
@@ -180,6 +182,7 @@ impl Server {
                     calls: Vec::new(),
                     faults: Vec::new(),
                     refusals: Vec::new(),
+                    pretends: false,
                     cuts: Vec::new(),
                     hangs: None,
                     interferences: Vec::new(),
@@ -203,6 +206,11 @@ impl Server {
     /// Refuses every call whose line in [`calls`](Self::calls) begins so.
     pub fn refuse(&self, call: &str, kind: RemoteErrorKind) {
         self.lock().refusals.push((call.to_owned(), kind));
+    }
+
+    /// From now on plain renames are answered as done, and are not.
+    pub fn pretend_to_rename(&self) {
+        self.lock().pretends = true;
     }
 
     /// Never answers the call with this number, before or after its effect: whoever waits for it can
@@ -553,6 +561,9 @@ impl Remote for Session {
 
     async fn rename(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
         let (from_bytes, to_bytes) = (from.as_bytes(), to.as_bytes());
+        if self.link.server.lock().pretends {
+            return self.link.call(line2("rename", from, to), |_| Ok(())).await;
+        }
         self.link
             .call_with_halfway(
                 line2("rename", from, to),

@@ -1,5 +1,6 @@
 //! Send: 3.2's rules for taken names, staging, places and what is checked first.
 
+mod believed;
 mod hashed;
 mod resumed;
 mod side_by_side;
