@@ -39,7 +39,7 @@ const COMMON: &[&str] = &["config", "error", "event", "limits", "role", "timer"]
 const SFTP_COMMON: &[&str] = &["error", "limits", "role"];
 
 /// Modules of the crate's root that are no part of the library's shape.
-const APART: &[&str] = &["lib", "misuse", "tests"];
+const APART: &[&str] = &["bugs", "lib", "misuse", "tests"];
 
 const PROTO: &str = "crates/proto/src/";
 
