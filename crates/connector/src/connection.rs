@@ -117,8 +117,8 @@ pub struct Connection {
     /// Whether keys that a trusted server announces, and proves that it holds, are recorded in the
     /// known_hosts file. Only where that file knows it, and not `known-host`.
     pub update_host_keys: bool,
-    /// A file on this machine into which everything is written that is asked of the server, one line
-    /// of JSON each, without contents and secrets; written on at its end.
+    /// A file on this machine into which everything is written that is asked of the server and what it
+    /// answers, one line of JSON each, without contents and secrets; written on at its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transcript: Option<PathBuf>,
 }

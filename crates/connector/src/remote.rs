@@ -268,21 +268,29 @@ pub enum FileKind {
 }
 
 /// What the server says of a file. A field that it left out is `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Attrs {
     /// What it is.
+    #[serde(rename = "type")]
     pub kind: FileKind,
     /// Length in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// The twelve permission bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<u32>,
     /// Owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
     /// Group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
     /// Last modification in seconds since 1970 UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<i64>,
     /// Last access in seconds since 1970 UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accessed: Option<i64>,
 }
 
@@ -303,7 +311,8 @@ pub struct SetAttrs {
 }
 
 /// The room on a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Room {
     /// Bytes that this account may still write.
     pub available: u64,
@@ -314,7 +323,8 @@ pub struct Room {
 }
 
 /// What a server can do beyond the basics.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Capabilities {
     /// A rename that replaces its target at once.
     pub posix_rename: bool,
@@ -329,15 +339,18 @@ pub struct Capabilities {
     /// Hashing a file on the server.
     pub check_file: bool,
     /// Whether the plain rename replaces an existing target; `None` when nobody knows yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plain_rename_replaces: Option<bool>,
     /// How many files it lets a session have open at once; `None` when it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<u64>,
     /// What the server calls itself, such as `OpenSSH_9.2p1`. Untrusted text, already printable.
     pub server: String,
 }
 
 /// What kind of refusal or loss it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum RemoteErrorKind {
     /// The server says that the name is not there.

@@ -154,8 +154,8 @@ pub(crate) struct SessionArgs {
     /// known_hosts file.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) update_host_keys: Option<bool>,
-    /// Write everything that is asked of the server into this file, one JSON object a line, without
-    /// contents and secrets. A file that is there is written on at its end.
+    /// Write everything that is asked of the server and what it answers into this file, one JSON object a
+    /// line, without contents and secrets. A file that is there is written on at its end.
     #[arg(long, value_name = "FILE")]
     pub(crate) transcript: Option<PathBuf>,
 }

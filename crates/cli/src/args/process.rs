@@ -23,8 +23,8 @@ pub(crate) struct RunArgs {
     /// The local directory that the last step delivers into, if that is a get. It must be there.
     #[arg(long, value_name = "DIR")]
     pub(crate) into: Option<PathBuf>,
-    /// Write everything that is asked of the servers into this file, one JSON object a line, without
-    /// contents and secrets. A file that is there is written on at its end.
+    /// Write everything that is asked of the servers and what they answer into this file, one JSON
+    /// object a line, without contents and secrets. A file that is there is written on at its end.
     #[arg(long, value_name = "FILE")]
     pub(crate) transcript: Option<PathBuf>,
     #[command(flatten)]

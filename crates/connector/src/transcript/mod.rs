@@ -1,30 +1,51 @@
-//! The transcript of sessions: one line of JSON for each thing that was asked of a server.
+//! The transcript of sessions: one line of JSON for each thing that was asked of a server, and what it
+//! answered.
 //!
 //! Not a capture: no content of files and no secrets are in it, and not the packets. What is asked
-//! for many times in a row, such as the blocks of a file, is one line with its number of bytes.
+//! for many times in a row, such as the blocks of a file, is one line with its number of bytes. A file
+//! of such lines can be [replayed](replay).
 
+mod form;
 mod remote;
+pub mod replay;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 
-use base64ct::{Base64, Encoding};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 
+use self::form::{Answer, Fault, Form};
 pub use self::remote::{
     Transcribed, TranscribedListing, TranscribedReader, TranscribedRemote, TranscribedWriter,
 };
 use crate::error::{Error, Result};
 use crate::path::{RemotePath, printable};
-use crate::remote::RemoteError;
+use crate::remote::{RemoteError, SetAttrs, WriteMode};
+
+/// The result of what was done.
+const OK: &str = "ok";
+/// The result of what its user did not read or write to its end.
+const GIVEN_UP: &str = "given up";
+/// The result of reading that another line goes on with.
+const CONTINUED: &str = "continued";
+/// The result of what nobody waited for any more, and the mode of closing a file by dropping it.
+const NOT_WAITED_FOR: &str = "not waited for";
+/// So many runs of chunks of equal size are on one line at most: what a server that answers in ever
+/// other pieces can make a line, and the memory for it, grow to.
+const MAX_RUNS: usize = 1000;
+
+/// How many sessions of this process are in files. The steps of a process may write into one file, and
+/// each opens it.
+static IN_FILES: LazyLock<Arc<AtomicU64>> = LazyLock::new(Arc::default);
 
 /// Where lines go. Clones write the same transcript.
 #[derive(Clone, Debug)]
@@ -33,7 +54,7 @@ pub struct Transcript(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     sink: Mutex<Sink>,
-    sessions: AtomicU64,
+    sessions: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -47,7 +68,7 @@ enum Sink {
 /// One thing that was asked of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// The number of the session in the transcript, from 1.
+    /// The number of the session: in the transcript, from 1; in files, in all of this process.
     pub session: u64,
     /// With whom: `user@host:port` as configured.
     pub account: Arc<str>,
@@ -92,19 +113,20 @@ impl Transcript {
             let path = printable(path.as_os_str().as_bytes()).into_owned();
             Error::local_io(format_args!("the transcript {path}"), error)
         })?;
-        Ok(Self::new(Sink::File(file)))
+        Ok(Self::new(Sink::File(file), Arc::clone(&IN_FILES)))
     }
 
-    /// A transcript that somebody reads. What is not read waits.
+    /// A transcript that somebody reads: what was asked, without what was answered. What is not read
+    /// waits.
     pub fn to_receiver() -> (Self, mpsc::UnboundedReceiver<Record>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self::new(Sink::Receiver(sender)), receiver)
+        (Self::new(Sink::Receiver(sender), Arc::default()), receiver)
     }
 
-    fn new(sink: Sink) -> Self {
+    fn new(sink: Sink, sessions: Arc<AtomicU64>) -> Self {
         Self(Arc::new(Inner {
             sink: Mutex::new(sink),
-            sessions: AtomicU64::new(0),
+            sessions,
         }))
     }
 
@@ -112,15 +134,22 @@ impl Transcript {
         Session {
             transcript: self.clone(),
             account: Arc::clone(account),
+            answers: self.wants_answers(),
             number: 1 + self.0.sessions.fetch_add(1, Ordering::Relaxed),
         }
     }
 
-    fn write(&self, record: Record) {
+    /// Whether the answers are written down as well.
+    fn wants_answers(&self) -> bool {
+        let sink = self.0.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*sink, Sink::File(_))
+    }
+
+    fn write(&self, record: Record, answer: Option<Answer>, error: Option<Fault>) {
         let mut sink = self.0.sink.lock().unwrap_or_else(PoisonError::into_inner);
         let written = match &mut *sink {
             Sink::File(file) => {
-                let mut line = serde_json::to_vec(&record)
+                let mut line = serde_json::to_vec(&Form::new(&record, answer, error))
                     .expect("a record is made of texts and numbers with text keys");
                 line.push(b'\n');
                 // In one call, so that lines of several transcripts in one file stay whole.
@@ -145,15 +174,21 @@ impl Transcript {
 struct Session {
     transcript: Transcript,
     account: Arc<str>,
+    /// Whether the answers are written down as well.
+    answers: bool,
     number: u64,
 }
 
-/// A line that is begun.
+/// A line that is begun. One that is dropped says that nobody waited for its end, where answers are
+/// written down.
 #[derive(Debug)]
 struct Line {
     session: Session,
     begun: Instant,
     record: Record,
+    answer: Option<Answer>,
+    error: Option<Fault>,
+    written: bool,
 }
 
 impl Line {
@@ -168,60 +203,79 @@ impl Line {
                 path: path.cloned(),
                 ..Record::default()
             },
+            answer: None,
+            error: None,
+            written: false,
         }
+    }
+
+    /// What came back, where that is written down.
+    fn answered(&mut self, answer: impl FnOnce() -> Answer) {
+        if self.session.answers {
+            self.answer = Some(answer());
+        }
+    }
+
+    /// Writes that it was refused.
+    fn failed(mut self, error: &RemoteError) {
+        self.error = Some(Fault::from(error));
+        self.end(error.to_string());
     }
 
     /// Writes it.
     fn end(mut self, result: String) {
-        self.record.result = result;
-        self.record.time = Timestamp::now().to_string();
+        self.write(result);
+    }
+
+    fn write(&mut self, result: String) {
+        self.written = true;
+        let mut record = mem::take(&mut self.record);
+        record.result = result;
+        record.time = Timestamp::now().to_string();
         let took = self.begun.elapsed().as_millis();
-        self.record.milliseconds = u64::try_from(took).unwrap_or(u64::MAX);
-        self.session.transcript.write(self.record);
+        record.milliseconds = u64::try_from(took).unwrap_or(u64::MAX);
+        let transcript = &self.session.transcript;
+        transcript.write(record, self.answer.take(), self.error.take());
     }
 
     fn ended<T>(self, done: &Result<T, RemoteError>) {
-        self.end(match done {
-            Ok(_) => "ok".to_owned(),
-            Err(error) => error.to_string(),
-        });
+        match done {
+            Ok(_) => self.end(OK.to_owned()),
+            Err(error) => self.failed(error),
+        }
     }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.written && self.session.answers {
+            self.write(NOT_WAITED_FOR.to_owned());
+        }
+    }
+}
+
+/// How a file is opened for writing, in words.
+fn open_mode(mode: WriteMode) -> &'static str {
+    match mode {
+        WriteMode::CreateExclusive => "create-exclusive",
+        WriteMode::CreateOrTruncate => "create-or-truncate",
+        WriteMode::Existing => "existing",
+    }
+}
+
+/// Which attributes are set, in words.
+fn set_mode(attrs: SetAttrs) -> String {
+    let permissions = attrs
+        .permissions
+        .map(|mode| format!("permissions {mode:04o}"));
+    let modified = attrs.modified.map(|time| format!("modified {time}"));
+    let both: Vec<String> = permissions.into_iter().chain(modified).collect();
+    both.join(", ")
 }
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("time", &self.time)?;
-        map.serialize_entry("session", &self.session)?;
-        map.serialize_entry("account", &*self.account)?;
-        map.serialize_entry("operation", self.operation)?;
-        for (name, encoded, path) in [
-            ("path", "path-base64", &self.path),
-            ("to", "to-base64", &self.to),
-        ] {
-            let Some(path) = path else { continue };
-            let bytes = path.as_bytes();
-            map.serialize_entry(name, &String::from_utf8_lossy(bytes))?;
-            if std::str::from_utf8(bytes).is_err() {
-                map.serialize_entry(encoded, &Base64::encode_string(bytes))?;
-            }
-        }
-        if let Some(mode) = &self.mode {
-            map.serialize_entry("mode", mode)?;
-        }
-        for (name, number) in [
-            ("offset", self.offset),
-            ("bytes", self.bytes),
-            ("entries", self.entries),
-        ] {
-            if let Some(number) = number {
-                map.serialize_entry(name, &number)?;
-            }
-        }
-        map.serialize_entry("result", &self.result)?;
-        map.serialize_entry("milliseconds", &self.milliseconds)?;
-        map.end()
+        Form::new(self, None, None).serialize(serializer)
     }
 }
 

@@ -4,11 +4,16 @@
 
 use std::fmt;
 use std::future::{Future, ready};
+use std::mem;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::{Line, Session, Transcript};
+use super::form::{Answer, Fault, Name, Named};
+use super::{
+    CONTINUED, GIVEN_UP, Line, MAX_RUNS, NOT_WAITED_FOR, OK, Session, Transcript, open_mode,
+    set_mode,
+};
 use crate::error::{Error, Result};
 use crate::path::RemotePath;
 use crate::remote::{
@@ -57,12 +62,18 @@ impl<C: Connect> Connect for Transcribed<C> {
             });
         };
         let session = wanted()?.session(&self.account);
-        let line = Line::new(&session, "connect", None);
+        let mut line = Line::new(&session, "connect", None);
         let connected = self.inner.connect().await;
-        line.end(match &connected {
-            Ok(_) => "ok".to_owned(),
-            Err(error) => error.to_string(),
-        });
+        match &connected {
+            Ok(remote) => {
+                line.answered(|| Answer::Capabilities(remote.capabilities().clone()));
+                line.end(OK.to_owned());
+            }
+            Err(error) => {
+                line.error = Some(Fault::from(error));
+                line.end(error.to_string());
+            }
+        }
         Ok(TranscribedRemote {
             remote: connected?,
             session: Some(session),
@@ -111,6 +122,7 @@ impl<R> TranscribedRemote<R> {
             session,
             path: path.clone(),
             run: None,
+            asked: false,
         })
     }
 }
@@ -124,6 +136,30 @@ async fn noted<T>(
         line.ended(&done);
     }
     done
+}
+
+/// The same with what was answered.
+async fn answered<T>(
+    line: Option<Line>,
+    asked: impl Future<Output = Result<T, RemoteError>>,
+    answer: impl FnOnce(&T) -> Answer,
+) -> Result<T, RemoteError> {
+    let done = asked.await;
+    if let Some(mut line) = line {
+        if let Ok(done) = &done {
+            line.answered(|| answer(done));
+        }
+        line.ended(&done);
+    }
+    done
+}
+
+fn hex(bytes: [u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn attributes(attrs: &Attrs) -> Answer {
+    Answer::Attributes(*attrs)
 }
 
 impl<R: Remote> Remote for TranscribedRemote<R> {
@@ -153,12 +189,7 @@ impl<R: Remote> Remote for TranscribedRemote<R> {
     ) -> Result<Self::Writer, RemoteError> {
         let mut line = self.line("open-write", path);
         if let Some(line) = &mut line {
-            let mode = match mode {
-                WriteMode::CreateExclusive => "create-exclusive",
-                WriteMode::CreateOrTruncate => "create-or-truncate",
-                WriteMode::Existing => "existing",
-            };
-            line.record.mode = Some(mode.to_owned());
+            line.record.mode = Some(open_mode(mode).to_owned());
         }
         let writer = noted(line, self.remote.open_write(path, mode)).await?;
         let open = self.open(path);
@@ -171,24 +202,32 @@ impl<R: Remote> Remote for TranscribedRemote<R> {
     async fn list(&self, directory: &RemotePath) -> Result<Self::Listing, RemoteError> {
         let line = self.line("list", directory);
         let listing = noted(line, self.remote.list(directory)).await?;
-        let line = self.line("read-directory", directory);
+        let open = self.open(directory);
         Ok(TranscribedListing {
             listing,
-            line,
-            entries: 0,
+            lines: open.map(Lines::new),
         })
     }
 
     async fn lstat(&self, path: &RemotePath) -> Result<Attrs, RemoteError> {
-        noted(self.line("lstat", path), self.remote.lstat(path)).await
+        answered(
+            self.line("lstat", path),
+            self.remote.lstat(path),
+            attributes,
+        )
+        .await
     }
 
     async fn stat(&self, path: &RemotePath) -> Result<Attrs, RemoteError> {
-        noted(self.line("stat", path), self.remote.stat(path)).await
+        answered(self.line("stat", path), self.remote.stat(path), attributes).await
     }
 
     async fn realpath(&self, path: &RemotePath) -> Result<RemotePath, RemoteError> {
-        noted(self.line("realpath", path), self.remote.realpath(path)).await
+        let line = self.line("realpath", path);
+        answered(line, self.remote.realpath(path), |path| {
+            Answer::Path(Name::from(path.as_bytes()))
+        })
+        .await
     }
 
     async fn rename(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
@@ -222,18 +261,14 @@ impl<R: Remote> Remote for TranscribedRemote<R> {
     async fn set_attrs(&self, path: &RemotePath, attrs: SetAttrs) -> Result<(), RemoteError> {
         let mut line = self.line("set-attributes", path);
         if let Some(line) = &mut line {
-            let permissions = attrs
-                .permissions
-                .map(|mode| format!("permissions {mode:04o}"));
-            let modified = attrs.modified.map(|time| format!("modified {time}"));
-            let both: Vec<String> = permissions.into_iter().chain(modified).collect();
-            line.record.mode = Some(both.join(", "));
+            line.record.mode = Some(set_mode(attrs));
         }
         noted(line, self.remote.set_attrs(path, attrs)).await
     }
 
     async fn statvfs(&self, path: &RemotePath) -> Result<Room, RemoteError> {
-        noted(self.line("statvfs", path), self.remote.statvfs(path)).await
+        let line = self.line("statvfs", path);
+        answered(line, self.remote.statvfs(path), |room| Answer::Room(*room)).await
     }
 
     async fn copy_data(&self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteError> {
@@ -246,8 +281,14 @@ impl<R: Remote> Remote for TranscribedRemote<R> {
         path: &RemotePath,
         offset: u64,
     ) -> Result<Option<[u8; 32]>, RemoteError> {
-        let line = self.line("check-file", path);
-        noted(line, self.remote.check_file(path, offset)).await
+        let mut line = self.line("check-file", path);
+        if let Some(line) = &mut line {
+            line.record.offset = (offset > 0).then_some(offset);
+        }
+        answered(line, self.remote.check_file(path, offset), |hash| {
+            Answer::Sha256(hash.map(hex))
+        })
+        .await
     }
 
     async fn close(self) {
@@ -255,7 +296,7 @@ impl<R: Remote> Remote for TranscribedRemote<R> {
         let line = session.map(|session| Line::new(session, "disconnect", None));
         self.remote.close().await;
         if let Some(line) = line {
-            line.end("ok".to_owned());
+            line.end(OK.to_owned());
         }
     }
 }
@@ -267,6 +308,8 @@ struct Open {
     path: RemotePath,
     /// What is asked for in many pieces and told as one.
     run: Option<Line>,
+    /// A piece was asked for, and the answer is not here yet.
+    asked: bool,
 }
 
 impl Open {
@@ -276,28 +319,61 @@ impl Open {
 
     /// Counts a piece.
     fn piece(&mut self, operation: &'static str, offset: u64, bytes: u64) {
-        if self.run.is_none() {
-            let mut line = self.line(operation);
-            line.record.offset = (offset > 0).then_some(offset);
-            self.run = Some(line);
+        let line = match &mut self.run {
+            Some(line) => line,
+            None => {
+                let mut line = self.line(operation);
+                line.record.offset = (offset > 0).then_some(offset);
+                self.run.insert(line)
+            }
+        };
+        let count = line.record.bytes.unwrap_or(0);
+        line.record.bytes = Some(count.saturating_add(bytes));
+    }
+
+    /// Remembers the size of a chunk that was counted, which `end` is behind.
+    fn chunk(&mut self, size: u64, end: u64) {
+        let Some(line) = self.run.as_mut().filter(|line| line.session.answers) else {
+            return;
+        };
+        let answer = line
+            .answer
+            .get_or_insert_with(|| Answer::Chunks(Vec::new()));
+        let Answer::Chunks(runs) = answer else {
+            return;
+        };
+        match runs.last_mut() {
+            Some((last, times)) if *last == size => *times = times.saturating_add(1),
+            _ => runs.push((size, 1)),
         }
-        if let Some(line) = &mut self.run {
-            let count = line.record.bytes.unwrap_or(0);
-            line.record.bytes = Some(count.saturating_add(bytes));
+        if runs.len() >= MAX_RUNS {
+            self.end_run(CONTINUED);
+            self.piece("read", end, 0);
         }
     }
 
     /// No more pieces for now.
-    fn end_run(&mut self, result: impl fmt::Display) {
+    fn end_run(&mut self, result: &str) {
         if let Some(line) = self.run.take() {
-            line.end(result.to_string());
+            line.end(result.to_owned());
+        }
+    }
+
+    /// The pieces end with this.
+    fn fail_run(&mut self, error: &RemoteError) {
+        if let Some(line) = self.run.take() {
+            line.failed(error);
         }
     }
 
     /// The file is dropped, and its closing is not waited for.
     fn drop_file(&mut self) {
-        self.end_run("given up");
-        self.line("close").end("not waited for".to_owned());
+        self.end_run(if self.asked { NOT_WAITED_FOR } else { GIVEN_UP });
+        let mut line = self.line("close");
+        if line.session.answers {
+            line.record.mode = Some(NOT_WAITED_FOR.to_owned());
+        }
+        line.end(NOT_WAITED_FOR.to_owned());
     }
 }
 
@@ -321,12 +397,12 @@ impl<R> TranscribedReader<R> {
 impl<R: Reader> Reader for TranscribedReader<R> {
     async fn stat(&mut self) -> Result<Attrs, RemoteError> {
         let line = self.open.as_ref().map(|open| open.line("fstat"));
-        noted(line, self.reader().stat()).await
+        answered(line, self.reader().stat(), attributes).await
     }
 
     async fn stat_and_read(&mut self, expected: Option<u64>) -> Result<Attrs, RemoteError> {
         let line = self.open.as_ref().map(|open| open.line("fstat"));
-        noted(line, self.reader().stat_and_read(expected)).await
+        answered(line, self.reader().stat_and_read(expected), attributes).await
     }
 
     fn start(&mut self, offset: u64, expected: Option<u64>) {
@@ -338,15 +414,22 @@ impl<R: Reader> Reader for TranscribedReader<R> {
         let from = self.from;
         if let Some(open) = &mut self.open {
             open.piece("read", from, 0);
+            open.asked = true;
         }
         let chunk = self.reader().chunk().await;
         let Some(open) = &mut self.open else {
             return chunk;
         };
+        open.asked = false;
         match &chunk {
-            Ok(Some(bytes)) => open.piece("read", from, bytes.len() as u64),
-            Ok(None) => open.end_run("ok"),
-            Err(error) => open.end_run(error),
+            Ok(Some(bytes)) => {
+                let size = bytes.len() as u64;
+                open.piece("read", from, size);
+                self.from = from.saturating_add(size);
+                open.chunk(size, self.from);
+            }
+            Ok(None) => open.end_run(OK),
+            Err(error) => open.fail_run(error),
         }
         chunk
     }
@@ -359,7 +442,7 @@ impl<R: Reader> Reader for TranscribedReader<R> {
         let Some(mut open) = self.open.take() else {
             return reader.close().await;
         };
-        open.end_run("given up");
+        open.end_run(GIVEN_UP);
         noted(Some(open.line("close")), reader.close()).await
     }
 }
@@ -390,7 +473,7 @@ impl<W> TranscribedWriter<W> {
     /// What was written so far is a line of its own.
     fn end_writing(&mut self) {
         if let Some(open) = &mut self.open {
-            open.end_run("ok");
+            open.end_run(OK);
         }
     }
 
@@ -398,12 +481,43 @@ impl<W> TranscribedWriter<W> {
         self.end_writing();
         Some(self.open.as_ref()?.line(operation))
     }
+
+    /// Puts down how much the server has of what it was sent, for writing that ends early.
+    fn stands(&mut self)
+    where
+        W: Writer,
+    {
+        let stands = self.writer.as_ref().map(Writer::acknowledged);
+        let run = self.open.as_mut().and_then(|open| open.run.as_mut());
+        if let (Some(stands), Some(run)) = (stands, run) {
+            run.answered(|| Answer::Acknowledged(stands));
+        }
+    }
+
+    /// Ends the line of what waits for all that was written.
+    fn waited<T>(&self, line: Option<Line>, done: &Result<T, RemoteError>)
+    where
+        W: Writer,
+    {
+        let Some(mut line) = line else {
+            return;
+        };
+        if done.is_err() {
+            line.answered(|| Answer::Acknowledged(self.acknowledged()));
+        }
+        line.ended(done);
+    }
 }
 
 impl<W: Writer> Writer for TranscribedWriter<W> {
     async fn stat(&mut self) -> Result<Attrs, RemoteError> {
-        let line = self.line("fstat");
-        noted(line, self.writer().stat()).await
+        let mut line = self.line("fstat");
+        let done = self.writer().stat().await;
+        if let (Some(line), Ok(attrs)) = (&mut line, &done) {
+            line.answered(|| attributes(attrs));
+        }
+        self.waited(line, &done);
+        done
     }
 
     fn spread(&mut self, size: Option<u64>) {
@@ -413,17 +527,26 @@ impl<W: Writer> Writer for TranscribedWriter<W> {
     async fn write(&mut self, offset: u64, data: Bytes) -> Result<(), RemoteError> {
         if let Some(open) = &mut self.open {
             open.piece("write", offset, data.len() as u64);
+            open.asked = true;
         }
         let written = self.writer().write(offset, data).await;
-        if let (Err(error), Some(open)) = (&written, &mut self.open) {
-            open.end_run(error);
+        if let Some(open) = &mut self.open {
+            open.asked = false;
+        }
+        if let Err(error) = &written {
+            self.stands();
+            if let Some(open) = &mut self.open {
+                open.fail_run(error);
+            }
         }
         written
     }
 
     async fn flush(&mut self) -> Result<(), RemoteError> {
         let line = self.line("flush");
-        noted(line, self.writer().flush()).await
+        let done = self.writer().flush().await;
+        self.waited(line, &done);
+        done
     }
 
     fn acknowledged(&self) -> u64 {
@@ -432,14 +555,16 @@ impl<W: Writer> Writer for TranscribedWriter<W> {
 
     async fn fsync(&mut self) -> Result<(), RemoteError> {
         let line = self.line("fsync");
-        noted(line, self.writer().fsync()).await
+        let done = self.writer().fsync().await;
+        self.waited(line, &done);
+        done
     }
 
     async fn fsync_and_stat(&mut self) -> (Result<(), RemoteError>, Result<Attrs, RemoteError>) {
         let (fsync, fstat) = (self.line("fsync"), self.line("fstat"));
         let (durable, attrs) = self.writer().fsync_and_stat().await;
-        let durable = noted(fsync, ready(durable)).await;
-        (durable, noted(fstat, ready(attrs)).await)
+        self.waited(fsync, &durable);
+        (durable, answered(fstat, ready(attrs), attributes).await)
     }
 
     async fn close(mut self) -> Result<(), RemoteError> {
@@ -465,35 +590,116 @@ impl<W> Drop for TranscribedWriter<W> {
 #[derive(Debug)]
 pub struct TranscribedListing<L> {
     listing: L,
-    line: Option<Line>,
-    entries: u64,
+    lines: Option<Lines>,
 }
 
-impl<L> TranscribedListing<L> {
-    fn end(&mut self, result: impl fmt::Display) {
-        if let Some(mut line) = self.line.take() {
-            line.record.entries = Some(self.entries);
-            line.end(result.to_string());
+/// The lines of a listing: one in all where only what is asked is written down, one for each batch where
+/// the answers are.
+#[derive(Debug)]
+struct Lines {
+    open: Open,
+    /// A batch that may be the last.
+    batch: Option<Vec<Named>>,
+}
+
+impl Lines {
+    fn new(mut open: Open) -> Self {
+        if !open.session.answers {
+            open.run = Some(open.line("read-directory"));
         }
+        Self { open, batch: None }
+    }
+
+    /// Before a batch is asked for.
+    fn ask(&mut self) {
+        if self.open.run.is_none() && self.batch.is_none() {
+            self.open.run = Some(self.open.line("read-directory"));
+        }
+        self.open.asked = true;
+    }
+
+    fn batch(&mut self, entries: &[Entry]) {
+        if self.open.session.answers {
+            self.end_batch(Answer::Batch, OK);
+            self.ask();
+            self.open.asked = false;
+            self.batch = Some(entries.iter().map(Named::from).collect());
+        }
+        if let Some(line) = &mut self.open.run {
+            let count = line.record.entries.unwrap_or(0);
+            line.record.entries = Some(count.saturating_add(entries.len() as u64));
+        }
+    }
+
+    /// Writes the batch that there is.
+    fn end_batch(&mut self, answer: impl FnOnce(Vec<Named>) -> Answer, result: &str) {
+        let Some(batch) = self.batch.take() else {
+            return;
+        };
+        if let Some(line) = &mut self.open.run {
+            line.answered(|| answer(batch));
+        }
+        self.open.end_run(result);
+    }
+
+    fn end(&mut self) {
+        if self.open.session.answers && self.open.run.is_some() {
+            self.batch.get_or_insert_default();
+        }
+        self.end_batch(Answer::LastBatch, OK);
+        self.end_all(OK);
+    }
+
+    fn fail(&mut self, error: &RemoteError) {
+        if self.batch.is_some() {
+            self.end_batch(Answer::Batch, OK);
+            self.ask();
+        }
+        self.open.asked = false;
+        self.count();
+        self.open.fail_run(error);
+    }
+
+    /// The line has a number of entries, be it none.
+    fn count(&mut self) {
+        if let Some(line) = &mut self.open.run {
+            line.record.entries.get_or_insert_default();
+        }
+    }
+
+    fn end_all(&mut self, result: &str) {
+        self.count();
+        self.open.end_run(result);
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if !self.open.session.answers {
+            self.end_all(GIVEN_UP);
+            return;
+        }
+        self.end_batch(Answer::Batch, GIVEN_UP);
+        // Its line says that it was not waited for.
+        let asked = mem::take(&mut self.open.asked) && self.open.run.is_none();
+        drop(asked.then(|| self.open.line("read-directory")));
     }
 }
 
 impl<L: Listing> Listing for TranscribedListing<L> {
     async fn batch(&mut self) -> Result<Option<Vec<Entry>>, RemoteError> {
+        if let Some(lines) = &mut self.lines {
+            lines.ask();
+        }
         let batch = self.listing.batch().await;
-        match &batch {
-            Ok(Some(entries)) => {
-                self.entries = self.entries.saturating_add(entries.len() as u64);
+        if let Some(lines) = &mut self.lines {
+            lines.open.asked = false;
+            match &batch {
+                Ok(Some(entries)) => lines.batch(entries),
+                Ok(None) => lines.end(),
+                Err(error) => lines.fail(error),
             }
-            Ok(None) => self.end("ok"),
-            Err(error) => self.end(error),
         }
         batch
-    }
-}
-
-impl<L> Drop for TranscribedListing<L> {
-    fn drop(&mut self) {
-        self.end("given up");
     }
 }
