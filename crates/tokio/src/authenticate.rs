@@ -11,7 +11,7 @@ use crate::shared::Shared;
 use sansftp_proto::auth::Prompt;
 use sansftp_proto::auth::client::{Credential, Event, Prompts, ToSign};
 use sansftp_proto::crypto::{CryptoError, Secret, SigningKey};
-use sansftp_proto::error::Error as Protocol;
+use sansftp_proto::error::{Error as Protocol, printable};
 use sansftp_proto::role::Client;
 use sansftp_proto::session::ClientEvent;
 use std::collections::VecDeque;
@@ -201,6 +201,11 @@ impl Policy {
     }
 
     fn note(&mut self, method: &str) {
+        tracing::debug!(
+            user = self.credentials.user,
+            method,
+            "authentication is tried"
+        );
         if !self.was_tried(method) {
             self.tried.push(method.to_owned());
         }
@@ -264,7 +269,10 @@ pub(crate) async fn authenticate(
             Err(error) => return Err(error),
         };
         let event = match event {
-            ClientEvent::Authenticated => return Ok(()),
+            ClientEvent::Authenticated => {
+                tracing::debug!(user = policy.credentials.user, "authenticated");
+                return Ok(());
+            }
             ClientEvent::Auth(event) => event,
             _ => continue,
         };
@@ -277,6 +285,10 @@ pub(crate) async fn authenticate(
             } => {
                 if partial {
                     policy.passed_one();
+                }
+                if !methods.is_empty() {
+                    let methods = printable(methods.join(",").as_bytes());
+                    tracing::debug!(%methods, partial, "the server wants proof by one of these");
                 }
                 let credential = match policy.next(&methods) {
                     Next::Try(credential) => credential,

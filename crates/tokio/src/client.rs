@@ -11,6 +11,7 @@ use crate::shared::Shared;
 use crate::tcp::{self, Prompt, Target, Way};
 use bytes::Bytes;
 use sansftp_proto::crypto::PublicKey;
+use sansftp_proto::error::printable;
 use sansftp_proto::role::Client as ClientRole;
 use sansftp_proto::session::{ClientEvent, Config, Connection, HostKey, Trust};
 use sansftp_proto::transport::Negotiated;
@@ -66,6 +67,10 @@ impl Client {
         credentials: Credentials,
     ) -> Result<Self, ConnectError> {
         let clock = Clock::new(deadlines.connect);
+        match &way.proxy {
+            None => tracing::debug!(%target, "connecting"),
+            Some(proxy) => tracing::debug!(%target, proxy = %proxy.target, "connecting"),
+        }
         let stream = match &way.proxy {
             None => {
                 let connect = tcp::connect(target, way.bind);
@@ -152,9 +157,27 @@ impl Client {
             }
         };
         let trust = judge(&key);
+        self.tell(&key, trust);
         // An error is sticky: whoever waits next is told.
         let _ = self.shared.with(|state| state.conn.judge(key, trust));
         Ok(())
+    }
+
+    /// Logs what the first key exchange came to.
+    fn tell(&self, key: &HostKey, trust: Trust) {
+        let state = self.shared.lock();
+        let ident = printable(state.conn.peer_ident().unwrap_or_default());
+        if let Some(negotiated) = state.conn.negotiated() {
+            let Negotiated {
+                kex,
+                cipher_to_server,
+                cipher_to_client,
+                strict_kex,
+                ..
+            } = negotiated;
+            tracing::debug!(%ident, kex, cipher_to_server, cipher_to_client, strict_kex, "keys exchanged");
+        }
+        tracing::debug!(algorithm = key.algorithm(), ?trust, "host key judged");
     }
 
     /// Starts a session of SFTP on a channel of its own.

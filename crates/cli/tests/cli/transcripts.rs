@@ -16,8 +16,12 @@ async fn again(scene: &Scene, operation: Operation, document: Document) -> Vec<O
     let replay = Replay::from_file(&scene.path("asked.jsonl")).unwrap();
     let folder = scene.path("again");
     std::fs::create_dir(&folder).unwrap();
-    let connector = Connector::new(replay.clone(), Connection::default())
-        .with_destination(Destination::Directory(folder));
+    let connection = Connection {
+        host: "partner".to_owned(),
+        ..Connection::default()
+    };
+    let connector =
+        Connector::new(replay.clone(), connection).with_destination(Destination::Directory(folder));
     let outcomes = connector.run(operation, stream::iter([document]));
     let outcomes = outcomes.collect().await;
     if let Err(different) = replay.check() {
