@@ -69,7 +69,7 @@ impl Calls {
                 let session = session.and_then(|at| self.sessions.get_mut(*at));
                 session
                     .ok_or("no line before it connects its session")?
-                    .add(call);
+                    .add(*call);
             }
         }
         Ok(())

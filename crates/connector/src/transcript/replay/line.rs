@@ -17,7 +17,7 @@ const MAX_CHUNK: u64 = 64 << 20;
 pub(super) enum Line {
     /// The begin of a session.
     Connect(Connected),
-    Call(Call),
+    Call(Box<Call>),
 }
 
 /// How a session began.
@@ -88,7 +88,7 @@ impl Line {
         let session = (form.account.clone(), form.session);
         let line = match form.operation.as_str() {
             "connect" => Self::Connect(connected(form)?),
-            _ => Self::Call(call(number, form)?),
+            _ => Self::Call(Box::new(call(number, form)?)),
         };
         Ok((session, line))
     }
