@@ -19,7 +19,7 @@ use sansftp_testkit::faultproxy::{Direction, Fault, FaultProxy, Plan};
 use sansftp_testkit::sshd::{ClientKey, HostKey, PASSPHRASE, Sshd};
 
 use super::fixture::{World, bad, good, in_time, noise, openssh, said, taken, text};
-use super::servers::Served;
+use super::served::Served;
 use super::slow::{SYNC, SlowDisk};
 
 /// The key of the server without its name.

@@ -17,7 +17,8 @@ use sansftp_testkit::faultproxy::{Direction, Fault, FaultProxy, Plan};
 use sansftp_testkit::seeds::Rng;
 use tempfile::tempdir;
 
-use crate::servers::{Served, connector, good};
+use crate::served::Served;
+use crate::servers::{connector, good};
 
 const MIB: u64 = 1 << 20;
 

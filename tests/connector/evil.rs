@@ -1,7 +1,8 @@
 //! A server that lists and delivers what it likes, against `get` over SSH: what it says never decides where anything is
 //! written on this side, nor what is deleted on the other.
 
-use crate::servers::{Served, connection, connector};
+use crate::served::{Served, connection};
+use crate::servers::connector;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use sansftp_connector::Destination;

@@ -20,5 +20,6 @@ mod reach;
 mod rows;
 mod rules;
 mod send;
+mod served;
 mod servers;
 mod slow;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 
+use crate::seeds::Rng;
 use lane::{Lane, Verdict};
 
 /// Which way the harmed bytes travel.
@@ -53,6 +54,8 @@ pub enum Fault {
 pub struct Plan {
     faults: Vec<(Direction, u64, Fault)>,
     only: Option<u64>,
+    /// A seed, and the farthest byte.
+    random: Option<(u64, u64)>,
 }
 
 impl Plan {
@@ -66,6 +69,16 @@ impl Plan {
     #[must_use]
     pub fn one(direction: Direction, at: u64, fault: Fault) -> Self {
         Self::none().and(direction, at, fault)
+    }
+
+    /// Three of four connections are reset, closed, stalled or have a bit flipped, in one direction, at one of the first
+    /// `most` bytes. What, where and when is made from the seed and the number of the connection. `most` is not 0.
+    #[must_use]
+    pub fn random(seed: u64, most: u64) -> Self {
+        Self {
+            random: Some((seed, most)),
+            ..Self::default()
+        }
     }
 
     /// One fault more.
@@ -88,7 +101,25 @@ impl Plan {
             .faults
             .iter()
             .filter(|(toward, ..)| harmed && *toward == direction);
-        Lane::new(faults.map(|(_, at, fault)| (*at, fault.clone())).collect())
+        let faults = faults.map(|(_, at, fault)| (*at, fault.clone()));
+        let random = self.made_for(connection).filter(|it| it.0 == direction);
+        Lane::new(faults.chain(random.map(|it| (it.1, it.2))).collect())
+    }
+
+    fn made_for(&self, connection: u64) -> Option<(Direction, u64, Fault)> {
+        let (seed, most) = self.random?;
+        let mut rng = Rng::new(seed ^ connection.wrapping_mul(0x9e37_79b9));
+        // The first numbers of neighbouring seeds are alike.
+        rng.next();
+        let direction = [Direction::ToServer, Direction::ToClient][rng.below(2)];
+        let fault = match rng.below(20) {
+            0..5 => return None,
+            5..11 => Fault::Reset,
+            11..15 => Fault::Close,
+            15..19 => Fault::Flip,
+            _ => Fault::Stall,
+        };
+        Some((direction, rng.next() % most, fault))
     }
 }
 

@@ -120,6 +120,23 @@ impl Setup {
 }
 
 #[tokio::test]
+async fn whoever_waits_is_told_that_nothing_came_and_not_that_we_gave_up() {
+    let mut setup = Setup::new();
+    setup.deadlines.request = Duration::from_secs(1);
+    let client = setup.against(silent()).await;
+    let sftp = client.sftp().await.unwrap();
+    let early = sftp.stat(b"a");
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sftp.remove(b"b").await
+    };
+    let (early, late) = tokio::join!(early, late);
+    let (early, late) = (early.unwrap_err(), late.unwrap_err());
+    assert!(matches!(early, SftpError::TimedOut { .. }), "{early:?}");
+    assert!(matches!(late, SftpError::TimedOut { .. }), "{late:?}");
+}
+
+#[tokio::test]
 async fn signs_of_life_do_not_keep_a_request_waiting_that_nobody_answers() {
     let mut setup = Setup::new();
     setup.config.keepalive = Some(KeepAlive {

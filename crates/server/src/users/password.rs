@@ -5,7 +5,7 @@
 //! as long as [`Cost::time`] estimates.
 
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sansftp_proto::crypto::{CryptoError, Secret, SecureRandom};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher};
@@ -192,10 +192,18 @@ fn compute(
     salt: &[u8],
     digest: &mut [u8],
 ) -> Result<(), HashError> {
+    let blocks = params.block_count();
+    let mut memory = Vec::with_capacity(blocks.max(HANDED_BACK));
+    memory.resize(blocks, Block::default());
     Argon2::new(Algorithm::Argon2id, version, params.clone())
-        .hash_password_into(password, salt, digest)
+        .hash_password_into_with_memory(password, salt, digest, memory)
         .map_err(|_| HashError::Failed)
 }
+
+/// So many blocks, above 32 MiB, glibc hands back to the system as soon as they are freed. Less than that it keeps, once
+/// it was freed before, in each of the arenas of its threads, which would be some 40 MiB for each. Those that are not used
+/// are no memory.
+const HANDED_BACK: usize = (33 << 20) / Block::SIZE;
 
 /// Never shows what is stored.
 impl fmt::Debug for Hash {

@@ -47,6 +47,13 @@ pub(crate) struct HostKeys {
 pub(crate) type Proof = (bool, Bytes);
 
 impl Machines {
+    /// Tells everybody who waits for a session why all are given up, which ends the connection.
+    pub(super) fn give_up(&mut self, error: &SftpError) {
+        for session in &mut self.sessions {
+            session.fail(error.clone());
+        }
+    }
+
     pub(crate) const fn host_keys(&mut self) -> &mut HostKeys {
         &mut self.host_keys
     }

@@ -108,12 +108,16 @@ impl Inner {
     }
 
     /// A session that does not answer is of no further use: whether the request took effect is not
-    /// known, and neither would it be of the next.
+    /// known, and neither would it be of the next. Whoever else waits for an answer is told the same.
     fn give_up(&self, request: &'static str, limit: Duration) -> SftpError {
-        self.shared.with(|state| state.conn.disconnect());
-        SftpError::TimedOut {
+        let error = SftpError::TimedOut {
             request,
             seconds: limit.as_secs(),
-        }
+        };
+        self.shared.with(|state| {
+            state.machines.give_up(&error);
+            state.conn.disconnect();
+        });
+        error
     }
 }

@@ -5,6 +5,7 @@
 //! Not the local side: that is in `run::tests` and in the tests that kill the program.
 
 mod cases;
+mod faulty;
 mod host;
 mod net;
 
@@ -29,7 +30,7 @@ use crate::operation::Operation;
 use crate::outcome::{Outcome, Status};
 use crate::remote::Connect;
 use crate::run::{Connector, Destination};
-use host::{Effect, Faulty, Kind, Refusal};
+use faulty::{Effect, Faulty, Kind, Refusal};
 use net::{Direction, HARMS, Harm, Net, Strike};
 
 /// What the server refuses with.
@@ -196,7 +197,11 @@ impl<'a> Scene<'a> {
 
     /// # Errors
     /// Something is not as it must be at any moment.
-    fn run(&self, strike: Option<Strike>, refusal: Option<Refusal>) -> Result<Ran, String> {
+    fn run(
+        &self,
+        strike: Option<Strike>,
+        refusal: Option<(usize, Refusal)>,
+    ) -> Result<Ran, String> {
         let (sides, holds) = (self.sides(), self.case.holds);
         // A look is no single moment: what is moved while it looks may be missed.
         let look = move || {
@@ -205,7 +210,11 @@ impl<'a> Scene<'a> {
                 .map_or_else(|| holds(&sides), Ok)
         };
         let net = Net::new(strike, Box::new(look));
-        let faulty = Arc::new(Faulty::new(self.files.clone(), self.case.kind, refusal));
+        let files = Arc::new(self.files.clone());
+        let faulty = Faulty::new(files, self.case.kind, move |number, _| {
+            refusal.and_then(|(at, how)| (at == number).then_some(how))
+        });
+        let faulty = Arc::new(faulty);
         let connection = Connection {
             host: "memory".to_owned(),
             user: Some(host::USER.to_owned()),
@@ -243,6 +252,7 @@ impl<'a> Scene<'a> {
             .map(|it| format!("{it:?}"));
         let refused = faulty
             .refused()
+            .0
             .map(|what| format!("{what} refused, {refusal:?}"));
         let opening = opening.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Ran {
@@ -367,7 +377,7 @@ fn sweep(case: &Case, from: From, least: usize) {
             if !all && (at + number) % 3 != 0 {
                 continue;
             }
-            let refusal = Refusal { at, effect, code };
+            let refusal = (at, Refusal { effect, code });
             if point(case, None, Some(refusal), &mut points).is_none() {
                 break;
             }
@@ -395,7 +405,7 @@ fn sweep(case: &Case, from: From, least: usize) {
 fn point(
     case: &Case,
     strike: Option<Strike>,
-    refusal: Option<Refusal>,
+    refusal: Option<(usize, Refusal)>,
     points: &mut Points,
 ) -> Option<Ran> {
     let scene = Scene::new(case);
