@@ -300,6 +300,11 @@ impl Shared {
             if up.is_over() && down.is_over() {
                 return Ok(Ending::Closed);
             }
+            // Whoever was to receive the rest has said that it sends no more; behind what is not read, nobody else's
+            // end would ever be seen.
+            if up.is_over() && down.is_stalled() || down.is_over() && up.is_stalled() {
+                return Ok(Ending::Reset);
+            }
             if self.wait(client, server, up, down)? == Waited::Abandoned {
                 return Ok(Ending::Reset);
             }
