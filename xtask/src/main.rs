@@ -41,6 +41,7 @@ cargo xtask COMMAND
   bugs [--write] [NAME...]            makes mistakes on purpose, one at a time, and looks which tests catch each;
                                       --write puts the table into docs/proof.md
   corpus --record                     records the sessions of tests/recordings anew, against the stock sshd
+  soak [--minutes N] [--seed N]       everything at once for N minutes (20), against servers that refuse at random
   nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmarks
 ";
 
@@ -129,6 +130,12 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<(), Failure> {
             }
             nothing_left(arguments)?;
             stages::record()
+        }
+        "soak" => {
+            let minutes = option(&mut arguments, "--minutes")?.unwrap_or(20);
+            let seed = option(&mut arguments, "--seed")?.unwrap_or(1);
+            nothing_left(arguments)?;
+            stages::soak(minutes, seed)
         }
         "nightly" => {
             let minutes = option(&mut arguments, "--minutes")?.unwrap_or(5);

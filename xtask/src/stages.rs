@@ -105,6 +105,23 @@ pub(crate) fn nightly(minutes: u64) -> Result<(), Failure> {
     run_all(stages)
 }
 
+/// `cargo xtask soak`: gets, sends, moves and a listener at once, as long as wanted.
+pub(crate) fn soak(minutes: u64, seed: u64) -> Result<(), Failure> {
+    let mut tests = cargo(&[
+        "test",
+        "--release",
+        "-p",
+        "sansftp-tests",
+        "--test",
+        "soak",
+        "--",
+        "--nocapture",
+        "--ignored",
+    ]);
+    tests.env("SANSFTP_SOAK_MINUTES", minutes.to_string());
+    succeed(tests.env("SANSFTP_SEED", seed.to_string()))
+}
+
 /// The test that writes `tests/recordings`.
 const RECORDER: &str = "record_sessions_with_openssh";
 
