@@ -40,6 +40,8 @@ cargo xtask COMMAND
         [--run COMMAND]               it is made to come
   bugs [--write] [NAME...]            makes mistakes on purpose, one at a time, and looks which tests catch each;
                                       --write puts the table into docs/proof.md
+  mutants [ARGUMENTS...]              cargo-mutants over what moves, the journal, negotiation and packets; goes on where an
+                                      earlier run ended, in target/mutants; ARGUMENTS are passed on (-f FILE, --shard)
   corpus --record                     records the sessions of tests/recordings anew, against the stock sshd
   soak [--minutes N] [--seed N]       everything at once for N minutes (20), against servers that refuse at random
   nightly [--minutes N]               each fuzz target for N minutes (5), the long tests, the benchmarks
@@ -124,6 +126,7 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<(), Failure> {
             interop::run()
         }
         "conformance" => conformance::run(arguments.finish()),
+        "mutants" => stages::mutants(arguments.finish()),
         "corpus" => {
             if !arguments.contains("--record") {
                 return Err(Failure::Usage("corpus does one thing: --record".to_owned()));

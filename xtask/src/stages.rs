@@ -1,6 +1,7 @@
 //! The stages of `test` and of `nightly`, each timed; all are run, also after one has failed, so that one look shows
 //! everything. Not the place of any check itself.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,48 @@ pub(crate) fn soak(minutes: u64, seed: u64) -> Result<(), Failure> {
     ]);
     tests.env("SANSFTP_SOAK_MINUTES", minutes.to_string());
     succeed(tests.env("SANSFTP_SEED", seed.to_string()))
+}
+
+/// What `cargo xtask mutants` changes, and the packages whose unit tests must notice.
+const MUTATED: &[(&[&str], &str)] = &[
+    (
+        &[
+            "crates/proto/src/transport/negotiate.rs",
+            "crates/proto/src/packet/*.rs",
+        ],
+        "sansftp-proto",
+    ),
+    (
+        &[
+            "crates/connector/src/run/moving.rs",
+            "crates/connector/src/run/claim.rs",
+            "crates/connector/src/run/places.rs",
+            "crates/connector/src/journal/*.rs",
+        ],
+        "sansftp-connector",
+    ),
+];
+
+/// `cargo xtask mutants`: needs cargo-mutants. What an earlier run has seen caught is not tried again.
+pub(crate) fn mutants(arguments: Vec<OsString>) -> Result<(), Failure> {
+    let mut result = Ok(());
+    for (files, package) in MUTATED {
+        let found = run::target_dir().join("mutants").join(package);
+        let mut mutants = cargo(&["mutants", "--iterate", "--no-shuffle"]);
+        mutants
+            .args(["--test-package", package, "--output"])
+            .arg(found);
+        files.iter().for_each(|file| {
+            mutants.args(["--file", file]);
+        });
+        // The sweeps over every fault take minutes, which each mutant would.
+        mutants
+            .args(&arguments)
+            .args(["--", "--lib", "--", "--skip", "faults::"]);
+        // Survivors of one package are no reason not to look at the other.
+        result = succeed(&mut mutants).and(result);
+    }
+    result
 }
 
 /// The test that writes `tests/recordings`.
