@@ -72,8 +72,8 @@ fn lines(ran: &Ran) -> Vec<Value> {
 fn asked(mut requests: Vec<Value>) -> Vec<String> {
     requests.sort_by_key(|request| request["session"].as_u64());
     let told = requests.into_iter().map(|mut request| {
-        // A plan has the server's answers to itself.
-        for key in ["time", "milliseconds", "event", "answer", "offset"] {
+        // A plan tells what came of a request in `result` alone.
+        for key in ["time", "milliseconds", "event", "answer", "error", "offset"] {
             request.as_object_mut().unwrap().remove(key);
         }
         let words = request.to_string();
