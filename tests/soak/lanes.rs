@@ -21,6 +21,7 @@ use crate::site::Site;
 
 /// Files of one round of a lane.
 const FILES: usize = 8;
+const SUFFIX: &str = ".bin";
 /// A lane that takes so long is stuck.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -38,6 +39,8 @@ pub(crate) struct Lane<'a> {
     runs: u64,
     /// All errors and warnings.
     told: String,
+    /// Where names are claimed, if they must be free.
+    claimed_in: Option<PathBuf>,
 }
 
 impl<'a> Lane<'a> {
@@ -50,7 +53,7 @@ impl<'a> Lane<'a> {
                 2 | 3 => rng.below(400_000),
                 _ => rng.below(20_000),
             };
-            (format!("{round}-{number}.bin"), size as u64)
+            (format!("{round}-{number}{SUFFIX}"), size as u64)
         });
         let files = files.collect();
         Self {
@@ -61,6 +64,7 @@ impl<'a> Lane<'a> {
             began: Instant::now(),
             runs: 0,
             told: String::new(),
+            claimed_in: None,
         }
     }
 
@@ -106,6 +110,7 @@ impl<'a> Lane<'a> {
         done: impl Fn() -> bool,
     ) {
         loop {
+            self.clear_told_empty();
             self.runs += 1;
             let connector = self.site.connector(inbox);
             let outcomes = connector.run(operation.clone(), stream::iter(documents()));
@@ -119,6 +124,21 @@ impl<'a> Lane<'a> {
                 return;
             }
             self.in_time(&failed);
+        }
+    }
+
+    /// As an operator does who is told that a name is taken by a file that may be ours, and sees that it is empty.
+    fn clear_told_empty(&mut self) {
+        let Some(directory) = &self.claimed_in else {
+            return;
+        };
+        for name in self.files.keys() {
+            let file = directory.join(name);
+            if self.is_told_empty(&file) {
+                fs::remove_file(file).unwrap();
+                // What comes to stand there is another.
+                self.told = self.told.replace(&told_empty(name), "");
+            }
         }
     }
 
@@ -139,20 +159,36 @@ impl<'a> Lane<'a> {
     }
 
     /// Fails unless the directory has these files and nothing else but temporary ones that were told of. Takes all away.
+    ///
+    /// A file may have a number in its name where the name itself is that of an empty file which, it was told, may be
+    /// ours: whose it is cannot be known after a connection is lost just when a name is reserved.
     fn take(&self, directory: &Path, files: &Files) {
         let mut names = names(directory);
         for (name, written) in files {
-            let there = names.remove(name);
-            let found = there.then(|| contents(&directory.join(name)));
+            let mut given = name.clone();
+            for number in 1.. {
+                let base = name.strip_suffix(SUFFIX).unwrap();
+                let next = format!("{base}{number}{SUFFIX}");
+                if !names.contains(&next) || !self.is_told_empty(&directory.join(&given)) {
+                    break;
+                }
+                names.remove(&given);
+                fs::remove_file(directory.join(&given)).unwrap();
+                given = next;
+            }
+            let there = names.remove(&given);
+            let found = there.then(|| contents(&directory.join(&given)));
             assert!(
                 found == Some(*written),
-                "{} of {}: {name} has {:?} bytes of {}",
+                "{} of {}: {given} has {:?} bytes of {}; {:?}; {}",
                 self.name,
                 self.site.name(),
                 found.map(|it| it.0),
-                written.0
+                written.0,
+                names,
+                self.told
             );
-            fs::remove_file(directory.join(name)).unwrap();
+            fs::remove_file(directory.join(given)).unwrap();
         }
         for name in names {
             let told = is_ours(name.as_bytes()) && self.told.contains(&name);
@@ -168,6 +204,15 @@ impl<'a> Lane<'a> {
         }
     }
 
+    fn is_told_empty(&self, file: &Path) -> bool {
+        let empty = fs::metadata(file).is_ok_and(|it| it.len() == 0);
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        empty
+            && self
+                .told
+                .contains(&format!("/{name} may be an empty file of ours"))
+    }
+
     fn moved(self) -> Moved {
         Moved {
             files: self.files.len() as u64,
@@ -175,6 +220,10 @@ impl<'a> Lane<'a> {
             runs: self.runs,
         }
     }
+}
+
+fn told_empty(name: &str) -> String {
+    format!("/{name} may be an empty file of ours")
 }
 
 fn names(directory: &Path) -> BTreeSet<String> {
@@ -206,6 +255,9 @@ pub(crate) async fn send(mut lane: Lane<'_>, then: Option<&str>) -> Moved {
     let files = lane.write(&outbox);
     let if_exists = [IfExists::Rename, IfExists::Error, IfExists::Overwrite][lane.rng.below(3)];
     let last = then.map(|part| lane.remote(part));
+    if if_exists == IfExists::Error {
+        lane.claimed_in = Some(last.as_ref().map_or(&directory, |it| &it.1).clone());
+    }
     let operation = Operation::from(Send {
         if_exists,
         remote_directory: Some(name),

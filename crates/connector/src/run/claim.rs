@@ -394,6 +394,13 @@ impl Claim {
         plain_rename: PlainRename,
         record: &mut Record,
     ) -> Result<Tried> {
+        let posix = remote.capabilities().posix_rename;
+        if !posix && plain_rename != PlainRename::Replaces {
+            // Without a rename that replaces there is nothing to reserve a name for.
+            let kind = RemoteErrorKind::Unsupported;
+            let error = RemoteError::new(kind, "no rename that replaces");
+            return Ok(Tried::Unusable(error));
+        }
         if self.placeholder.as_ref() != Some(path) {
             match reserve(remote, path).await {
                 Ok(Reserved::Ours(writer)) => {
@@ -403,28 +410,22 @@ impl Claim {
                 }
                 Ok(Reserved::Taken) => return Ok(Tried::Taken),
                 Err(error) => {
-                    if is_loss(&error) {
-                        // Ours or another's: nobody can tell, so nobody's name is taken away.
-                        self.pending = None;
-                        self.warning = Some(Error::new(
-                            Class::Disconnected,
-                            format!("{path} may be an empty file that was left there"),
-                        ));
+                    if !is_loss(&error) {
+                        return Err(error);
                     }
-                    return Err(error);
+                    // Ours or another's: nobody can tell, so nobody's name is taken away.
+                    self.pending = None;
+                    let unclear = format!("{path} may be an empty file of ours");
+                    let message = format!("{unclear}, left when the connection was lost");
+                    self.warning = Some(Error::new(Class::Disconnected, message));
+                    return Err(error.with_note(unclear));
                 }
             }
         }
         let doing = Doing::Renaming(&self.temporary, path);
-        let answer = if remote.capabilities().posix_rename {
-            remote.posix_rename(&self.temporary, path).await
-        } else if plain_rename == PlainRename::Replaces {
-            remote.rename(&self.temporary, path).await
-        } else {
-            Err(RemoteError::new(
-                RemoteErrorKind::Unsupported,
-                "no rename that replaces",
-            ))
+        let answer = match posix {
+            true => remote.posix_rename(&self.temporary, path).await,
+            false => remote.rename(&self.temporary, path).await,
         };
         if let Err(error) = &answer
             && error.is_lost()

@@ -764,3 +764,16 @@ async fn documents_of_one_name_list_their_directory_once_and_take_each_number() 
         assert!(calls.len() < 40 * 12, "{} calls", calls.len());
     }
 }
+
+#[tokio::test]
+async fn no_name_is_reserved_where_nothing_could_be_renamed_over_it() {
+    let server = Server::new(Behaviour::bare(PlainRename::Missing));
+    let error = class(send(&server, Send::default(), vec![document("a", "new")]).await);
+    assert_eq!(error, Class::Unsupported);
+    let calls = server.calls();
+    let reserved = calls
+        .iter()
+        .filter(|call| call.starts_with("create ") && call.ends_with("/a"));
+    assert_eq!(reserved.count(), 0, "{calls:?}");
+    assert_eq!(leftovers(&server), Vec::<String>::new());
+}
