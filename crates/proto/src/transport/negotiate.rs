@@ -362,3 +362,6 @@ impl Markers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
