@@ -1,5 +1,5 @@
 //! Rules over the dependency graph: licences, duplicate versions, sources other than the registry, and the checked-in list
-//! of what `sansftp-proto` rests on. Not a search for known vulnerabilities, which needs a database from outside.
+//! of what `sansftp-proto` rests on, and of known advisories. Not a search for new ones, which needs a database from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,10 +28,12 @@ const LICENCES: &[&str] = &[
     "Zlib",
 ];
 
-/// Duplicates and sources that are known, each with its reason.
+/// Duplicates, sources and advisories that are accepted, each with its reason.
 const EXCEPTIONS: &str = "xtask/exceptions.txt";
 
 const PROTO_LIST: &str = "crates/proto/deps.txt";
+
+const ADVISORIES: &str = "xtask/advisories.txt";
 
 const LOCK: &str = "Cargo.lock";
 
@@ -47,7 +49,8 @@ pub(super) fn check(lists: Lists, findings: &mut Vec<Finding>) -> Result<(), Fai
         findings.extend(licence(package));
     }
     let exceptions = fs::read_to_string(root().join(EXCEPTIONS))?;
-    findings.extend(excepted(&packages, &exceptions));
+    let advisories = fs::read_to_string(root().join(ADVISORIES))?;
+    findings.extend(excepted(&packages, &exceptions, &advisories));
     proto_list(lists, findings)
 }
 
@@ -138,8 +141,44 @@ fn one(words: &mut Words<'_>) -> Option<bool> {
     Some(LICENCES.contains(&whole.as_str()))
 }
 
-/// Duplicates and foreign sources that are not excepted, and exceptions that nothing needs.
-fn excepted(packages: &[Package], exceptions: &str) -> Vec<Finding> {
+/// A line of the list of advisories.
+#[derive(Debug)]
+struct Advisory<'a> {
+    name: &'a str,
+    /// Where it was mended; `None` where it never was.
+    before: Option<[u64; 3]>,
+    id: &'a str,
+}
+
+impl<'a> Advisory<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let (package, what) = line.split_once(": ")?;
+        let (id, _what) = what.split_once(' ')?;
+        let (name, before) = match package.split_once(" before ") {
+            Some((name, before)) => (name, Some(numbers(before)?)),
+            None => (package, None),
+        };
+        (id.starts_with("RUSTSEC-") && !name.contains(' ')).then_some(Self { name, before, id })
+    }
+
+    fn is_about(&self, package: &Package) -> bool {
+        let before = |mended| numbers(&package.version).is_none_or(|version| version < mended);
+        self.name == package.name && self.before.is_none_or(before)
+    }
+}
+
+/// The three numbers of a version.
+fn numbers(version: &str) -> Option<[u64; 3]> {
+    let release = version.split(['-', '+']).next()?;
+    let numbers: Vec<u64> = release
+        .split('.')
+        .map(|number| number.parse().ok())
+        .collect::<Option<_>>()?;
+    numbers.try_into().ok()
+}
+
+/// Duplicates, foreign sources and advisories that are not excepted, and exceptions that nothing needs.
+fn excepted(packages: &[Package], exceptions: &str, advisories: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut known: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (number, line) in exceptions.lines().enumerate() {
@@ -151,11 +190,13 @@ fn excepted(packages: &[Package], exceptions: &str) -> Vec<Finding> {
             .split_once(": ")
             .map(|(left, reason)| (left.split_once(' '), reason.trim()))
         {
-            Some((Some((kind @ ("duplicate" | "source"), name)), reason)) if !reason.is_empty() => {
+            Some((Some((kind @ ("duplicate" | "source" | "advisory"), name)), reason))
+                if !reason.is_empty() =>
+            {
                 known.insert((kind, name), number + 1);
             }
             _ => {
-                let what = "a line is `duplicate NAME: reason` or `source NAME: reason`";
+                let what = "a line is `duplicate NAME: reason`, `source NAME: reason` or `advisory ID: reason`";
                 findings.push(Finding::new(EXCEPTIONS, number + 1, "exceptions", what));
             }
         }
@@ -184,6 +225,23 @@ fn excepted(packages: &[Package], exceptions: &str) -> Vec<Finding> {
         if !known.contains_key(&("duplicate", *name)) {
             let what = format!("{name} in {}", versions.join(" and "));
             findings.push(Finding::new(LOCK, 1, "duplicate", what));
+        }
+    }
+    for (number, line) in advisories.lines().enumerate() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some(advisory) = Advisory::of(line) else {
+            let what = "a line is `NAME before VERSION: ID what` or `NAME: ID what`";
+            findings.push(Finding::new(ADVISORIES, number + 1, "advisory", what));
+            continue;
+        };
+        for package in packages.iter().filter(|package| advisory.is_about(package)) {
+            used.insert(("advisory", advisory.id));
+            if !known.contains_key(&("advisory", advisory.id)) {
+                let what = format!("{} {}: {line}", package.name, package.version);
+                findings.push(Finding::new(LOCK, 1, "advisory", what));
+            }
         }
     }
     for ((kind, name), line) in known {
@@ -301,7 +359,7 @@ mod tests {
             package("ours", "1.0.0", None),
         ];
         let rules = |exceptions: &str| -> Vec<String> {
-            let findings = excepted(&packages, exceptions);
+            let findings = excepted(&packages, exceptions, "");
             findings
                 .into_iter()
                 .map(|finding| format!("{}:{}", finding.rule, finding.line))
@@ -320,6 +378,34 @@ mod tests {
             rules("duplicate a\nsource b: y"),
             ["exceptions:1", "duplicate:1"]
         );
+    }
+
+    #[test]
+    fn a_package_with_an_advisory_needs_an_exception() {
+        let registry = Some("registry+https://example");
+        let packages = [
+            package("a", "1.9.0", registry),
+            package("b", "2.0.0", registry),
+        ];
+        let rules = |exceptions: &str, advisories: &str| -> Vec<String> {
+            let findings = excepted(&packages, exceptions, advisories);
+            let findings = findings.into_iter();
+            findings
+                .map(|finding| format!("{}:{}", finding.rule, finding.line))
+                .collect()
+        };
+        let mended = "# why\na before 1.9.0: RUSTSEC-1 bad\nc: RUSTSEC-2 bad\n";
+        assert_eq!(rules("", mended), [""; 0]);
+        assert_eq!(rules("", "a before 1.10.0: RUSTSEC-1 bad"), ["advisory:1"]);
+        assert_eq!(rules("", "b: RUSTSEC-2 bad"), ["advisory:1"]);
+        let accepted = "advisory RUSTSEC-2: it is not used so";
+        assert_eq!(rules(accepted, "b: RUSTSEC-2 bad"), [""; 0]);
+        assert_eq!(
+            rules(accepted, mended),
+            ["exceptions:1"],
+            "it is not needed"
+        );
+        assert_eq!(rules("", "a before soon: RUSTSEC-1 bad"), ["advisory:1"]);
     }
 
     #[test]
