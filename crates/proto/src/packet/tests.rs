@@ -777,3 +777,9 @@ fn a_tail_is_a_slice_of_the_buffer_that_the_packet_came_in() {
     );
     assert_eq!(tail.len(), 29_991);
 }
+
+#[test]
+fn a_payload_shows_its_number_and_its_length_and_not_what_is_in_it() {
+    let payload = Payload::<Client>::new(BytesMut::from(&b"2secret"[..])).unwrap();
+    assert_eq!(format!("{payload:?}"), "Payload(50, 7 bytes)");
+}
