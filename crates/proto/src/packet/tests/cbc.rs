@@ -1,6 +1,24 @@
 //! Encrypt-and-MAC in CBC mode: what is told, and when (RFC 4253 §6; CVE-2008-5161). Not the cipher.
 
 use super::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Says no, and counts the bytes that were put through it.
+#[derive(Debug, Default)]
+struct Weighing(Arc<AtomicUsize>);
+
+impl Mac for Weighing {
+    fn sign(&self, _: u32, _: &[u8], _: &mut [u8]) {
+        unreachable!()
+    }
+
+    fn verify(&self, _: u32, data: &[u8], _: &[u8]) -> Result<(), Unauthenticated> {
+        assert_eq!(data.len() % 8, 0, "whole blocks");
+        self.0.fetch_add(data.len(), Ordering::Relaxed);
+        Err(Unauthenticated)
+    }
+}
 
 /// Encrypt-and-MAC under a cipher that says it is CBC. What it does to the bytes is not the point.
 fn as_cbc() -> Decoder {
@@ -60,6 +78,35 @@ fn in_cbc_mode_a_wrong_length_and_a_wrong_code_are_told_after_the_same_bytes_and
                 "in pieces of {piece}"
             );
         }
+    }
+}
+
+/// The time until the answer: as much is put through the code whatever the length seems to be.
+#[test]
+fn in_cbc_mode_a_wrong_length_costs_as_much_as_a_wrong_code() {
+    let all = 4 + limits::PACKET + 4;
+    let work = [0, 12, 20, 30_004, 200_004, u32::MAX].map(|len: u32| {
+        let weighed = Weighing::default();
+        let seen = Arc::clone(&weighed.0);
+        let parts = Parts {
+            mac: Box::new(weighed),
+            is_cbc: true,
+            ..parts(8)
+        };
+        let mut decoder = Decoder::new();
+        let opener = Box::new(EncryptAndMac(parts));
+        decoder.rekey(opener, Budget::unlimited(), None, false);
+        let mut sent = len.to_be_bytes().to_vec();
+        sent.resize(8, 0);
+        Counting::default().apply(&mut sent);
+        sent.resize(all, 0xa5);
+        let refused = take(&mut decoder, &mut BytesMut::from(&sent[..]));
+        assert_eq!(refused, Err(Error::Integrity));
+        seen.load(Ordering::Relaxed)
+    });
+    for done in work {
+        // The tags of one that was opened before, and what is no whole block.
+        assert!((all - 16..=all).contains(&done), "{done} of {all}");
     }
 }
 
